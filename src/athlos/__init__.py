@@ -1,0 +1,112 @@
+"""Athlos runs language models and agents against environments and keeps scored rollouts.
+
+Everything public is here. Names load their module when first used, so `import athlos` stays cheap.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from athlos._version import __version__
+
+if TYPE_CHECKING:
+    from athlos.agents import Agent, ToolLoop
+    from athlos.engine import Collection, collect
+    from athlos.environment import Config, Environment, group_reward, metric, reward
+    from athlos.errors import (
+        AgentError,
+        AthlosError,
+        AttemptTimeout,
+        ConfigError,
+        ContextOverflow,
+        EnvError,
+        JudgeError,
+        ModelError,
+        SandboxError,
+        ToolError,
+        VerifierError,
+    )
+    from athlos.metrics import Summary
+    from athlos.models import Deadlines, Model, Retry
+    from athlos.registry import load
+    from athlos.runs import read_rollouts
+    from athlos.tools import tool
+    from athlos.types import Call, Failure, Message, Rollout, Task, ToolCall, Usage
+
+_HOMES = {
+    "agents": ("Agent", "ToolLoop"),
+    "engine": ("Collection", "collect"),
+    "environment": ("Config", "Environment", "group_reward", "metric", "reward"),
+    "errors": (
+        "AgentError",
+        "AthlosError",
+        "AttemptTimeout",
+        "ConfigError",
+        "ContextOverflow",
+        "EnvError",
+        "JudgeError",
+        "ModelError",
+        "SandboxError",
+        "ToolError",
+        "VerifierError",
+    ),
+    "metrics": ("Summary",),
+    "models": ("Deadlines", "Model", "Retry"),
+    "registry": ("load",),
+    "runs": ("read_rollouts",),
+    "tools": ("tool",),
+    "types": ("Call", "Failure", "Message", "Rollout", "Task", "ToolCall", "Usage"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Agent",
+    "AgentError",
+    "AthlosError",
+    "AttemptTimeout",
+    "Call",
+    "Collection",
+    "Config",
+    "ConfigError",
+    "ContextOverflow",
+    "Deadlines",
+    "EnvError",
+    "Environment",
+    "Failure",
+    "JudgeError",
+    "Message",
+    "Model",
+    "ModelError",
+    "Retry",
+    "Rollout",
+    "SandboxError",
+    "Summary",
+    "Task",
+    "ToolCall",
+    "ToolError",
+    "ToolLoop",
+    "Usage",
+    "VerifierError",
+    "__version__",
+    "collect",
+    "group_reward",
+    "load",
+    "metric",
+    "read_rollouts",
+    "reward",
+    "tool",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'athlos' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"athlos.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,34 @@
+"""What every agent is: something that drives one attempt and fills in its rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from athlos.environment import Environment
+from athlos.models.client import Model
+from athlos.types import Rollout
+
+__all__ = ["Agent"]
+
+
+class Agent(Protocol):
+    """Drives a model through one attempt.
+
+    One agent object serves all attempts of a run at once, so it keeps no state of any of them.
+    """
+
+    async def run(
+        self, env: Environment, model: Model, rollout: Rollout, sampling: Mapping[str, Any]
+    ) -> None:
+        """Holds the conversation.
+
+        `rollout.messages` has the opening messages when it begins. It appends the rest, records
+        every call, and sets `status` and `stop_reason`. Whatever it raises ends the attempt as a
+        failure, with what is in `rollout` until then.
+        """
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """What identifies this agent in a run's configuration."""
+        ...

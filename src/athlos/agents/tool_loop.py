@@ -1,0 +1,224 @@
+"""The tool loop: ask the model, run the tools that it calls, show it the replies, and again."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from athlos.environment import Environment
+from athlos.errors import AthlosError, ConfigError, ContextOverflow, EnvError, ToolError
+from athlos.models.chat import Reply
+from athlos.models.client import Model
+from athlos.tools import Tool
+from athlos.types import Call, Message, Rollout, Status, ToolCall
+
+__all__ = ["ToolLoop"]
+
+
+class ToolLoop(Struct, frozen=True, kw_only=True):
+    """The default agent.
+
+    Attributes:
+        max_turns: Assistant messages after which the attempt is truncated.
+        token_budget: Sampled tokens, over all calls, after which it is truncated; None is no limit.
+    """
+
+    max_turns: int = 50
+    token_budget: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_turns < 1:
+            raise ConfigError(f"max_turns must be at least 1, not {self.max_turns}")
+        if self.token_budget is not None and self.token_budget < 1:
+            raise ConfigError(f"token_budget must be at least 1, not {self.token_budget}")
+
+    def settings(self) -> dict[str, Any]:
+        """What identifies this agent in a run's configuration."""
+        return {"name": "tool_loop", **msgspec.structs.asdict(self)}
+
+    async def run(
+        self, env: Environment, model: Model, rollout: Rollout, sampling: Mapping[str, Any]
+    ) -> None:
+        """Drives one attempt; see `Agent.run`."""
+        tools = env.offered_tools()
+        wire = _encode_tools(tools)
+        while True:
+            try:
+                reply = await self._ask(model, rollout, wire, sampling)
+            except ContextOverflow:
+                return _end(rollout, "truncated", "context_overflow")
+            message = reply.message
+            rollout.messages.append(message)
+            rollout.turns += 1
+            if reply.finish_reason == "length":
+                reason = "token_budget" if self._spent(rollout) else "max_tokens"
+                return _end(rollout, "truncated", reason)
+            if reply.finish_reason == "content_filter":
+                return _end(rollout, "truncated", "content_filter")
+            if message.tool_calls:
+                clock = time.monotonic()
+                rollout.messages += await _run_tools(env, tools, message.tool_calls, rollout)
+                rollout.timing.environment += time.monotonic() - clock
+            elif not message.text and message.reasoning_content:
+                return _end(rollout, "completed", "reasoning_only")
+            elif type(env).reply is Environment.reply:
+                return _end(rollout, "completed", "answered")
+            else:
+                clock = time.monotonic()
+                turn = await _reply(env, message)
+                rollout.timing.environment += time.monotonic() - clock
+                rollout.messages += turn
+                if not turn:
+                    return _end(rollout, "completed", "environment")
+            if env.done:
+                return _end(rollout, "completed", "environment")
+            if rollout.turns >= self.max_turns:
+                return _end(rollout, "truncated", "max_turns")
+            if self._spent(rollout):
+                return _end(rollout, "truncated", "token_budget")
+
+    async def _ask(
+        self,
+        model: Model,
+        rollout: Rollout,
+        tools: msgspec.Raw | tuple[()],
+        sampling: Mapping[str, Any],
+    ) -> Reply:
+        if self.token_budget is not None:
+            left = self.token_budget - rollout.usage.completion_tokens
+            limit = sampling.get("max_tokens", model.sampling.get("max_tokens"))
+            sampling = {**sampling, "max_tokens": left if limit is None else min(left, limit)}
+        started = time.time()
+        clock = time.monotonic()
+        try:
+            reply = await model.chat(rollout.messages, tools=tools, sampling=sampling)
+        finally:
+            rollout.timing.model += time.monotonic() - clock
+        choice = reply.choices[0]
+        rollout.calls.append(
+            Call(
+                prompt_messages=len(rollout.messages),
+                finish_reason=choice.finish_reason,
+                usage=reply.usage,
+                started=started,
+                latency=reply.latency,
+                tries=reply.tries,
+                prompt_token_ids=reply.prompt_token_ids,
+                token_ids=choice.token_ids,
+                logprobs=choice.logprobs,
+            )
+        )
+        rollout.usage.add(reply.usage)
+        return reply
+
+    def _spent(self, rollout: Rollout) -> bool:
+        budget = self.token_budget
+        return budget is not None and rollout.usage.completion_tokens >= budget
+
+
+def _end(rollout: Rollout, status: Status, reason: str) -> None:
+    rollout.status = status
+    rollout.stop_reason = reason
+
+
+def _encode_tools(tools: Mapping[str, Tool]) -> msgspec.Raw | tuple[()]:
+    if not tools:
+        return ()
+    return msgspec.Raw(b"[" + b",".join(tool.encoded for tool in tools.values()) + b"]")
+
+
+async def _reply(env: Environment, message: Message) -> list[Message]:
+    """The environment's turn, as messages; none if it ends the attempt."""
+    try:
+        turn: Any = env.reply(message)
+        if inspect.isawaitable(turn):
+            turn = await turn
+    except AthlosError:
+        raise
+    except Exception as error:  # an author's code may raise anything
+        raise EnvError(f"reply() raised {type(error).__name__}: {error}") from error
+    if turn is None:
+        return []
+    if isinstance(turn, str):
+        return [Message("user", _clean(turn))]
+    if isinstance(turn, Message):
+        return [turn]
+    if isinstance(turn, list) and all(isinstance(item, Message) for item in turn):
+        return turn
+    raise EnvError(
+        f"reply() returned {type(turn).__name__}; it must return text, a Message, "
+        "a list of Messages, or None to end the attempt"
+    )
+
+
+async def _run_tools(
+    env: Environment, tools: Mapping[str, Tool], calls: list[ToolCall], rollout: Rollout
+) -> list[Message]:
+    """Runs the calls of one turn; a reply each, in their order."""
+    if len(calls) == 1 or not env.parallel_tools:
+        return [await _run_tool(env, tools, call, rollout) for call in calls]
+    replies = await asyncio.gather(
+        *(_run_tool(env, tools, call, rollout) for call in calls), return_exceptions=True
+    )
+    for reply in replies:  # all have ended; the first infrastructure failure ends the attempt
+        if isinstance(reply, BaseException):
+            raise reply
+    return [reply for reply in replies if isinstance(reply, Message)]
+
+
+async def _run_tool(
+    env: Environment, tools: Mapping[str, Tool], call: ToolCall, rollout: Rollout
+) -> Message:
+    """Runs one call. What goes wrong in it is said to the model, and counted."""
+    rollout.tool_calls += 1
+    try:
+        text = await _execute(env, tools, call)
+    except AthlosError:
+        raise  # a judge, a sandbox, a model: nothing that the policy could mend
+    except ToolError as error:
+        rollout.tool_errors += 1
+        text = f"Error: {error}"
+    except Exception as error:  # noqa: BLE001 - an author's code may raise anything
+        rollout.tool_errors += 1
+        text = f"Error: {type(error).__name__}: {error}"
+    return Message("tool", _clean(text), tool_call_id=call.id)
+
+
+async def _execute(env: Environment, tools: Mapping[str, Tool], call: ToolCall) -> str:
+    tool = tools.get(call.function.name)
+    if tool is None:
+        offered = f"The tools are: {', '.join(tools)}." if tools else "There are no tools."
+        raise ToolError(f"there is no tool named {call.function.name[:100]!r}. {offered}")
+    arguments = tool.parse(call.function.arguments)
+    result = getattr(env, tool.method)(**arguments)
+    if inspect.isawaitable(result):
+        if tool.timeout is None:
+            result = await result
+        else:
+            try:
+                async with asyncio.timeout(tool.timeout) as deadline:
+                    result = await result
+            except TimeoutError:
+                if not deadline.expired():
+                    raise
+                raise ToolError(f"{tool.name} took longer than {tool.timeout:g} s") from None
+    if isinstance(result, str):
+        return result
+    try:
+        return msgspec.json.encode(result).decode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise EnvError(
+            f"tool {tool.name} returned a {type(result).__name__} that cannot be written as JSON: "
+            f"{error}"
+        ) from error
+
+
+def _clean(text: str) -> str:
+    """The text without lone surrogates, which no wire can carry."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

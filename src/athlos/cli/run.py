@@ -1,0 +1,139 @@
+"""`athlos run`: collect rollouts."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from athlos.engine import Collection
+
+_EPILOG = """\b
+Examples:
+  athlos run math --model local --limit 10 --samples 2
+  athlos run ./counter.py --model Qwen/Qwen3-4B --base-url http://127.0.0.1:8000/v1
+  athlos run mcqa --tasks my_rows.jsonl --samples 8 --out runs/mcqa
+  athlos run math --env.level 3 --sampling.top_k 20 --config run.yaml
+
+\b
+Exit codes: 0 every attempt was scored, 1 some failed, 2 a mistake in the call, 130 interrupted.
+A run that was interrupted or killed goes on when the same command names the same --out.
+"""
+
+
+@click.command(
+    "run",
+    epilog=_EPILOG,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+@click.argument("reference", metavar="ENVIRONMENT", required=False)
+@click.option("--model", metavar="NAME", help="Name at the server; `local` or `local:FILE.gguf`.")
+@click.option("--base-url", metavar="URL", help="Of the server, with /v1. [env: OPENAI_BASE_URL]")
+@click.option(
+    "--api-key-env", metavar="VAR", help="Variable that holds the API key. [OPENAI_API_KEY]"
+)
+@click.option("--samples", type=int, metavar="N", help="Attempts of each task. [1]")
+@click.option("--limit", type=int, metavar="N", help="Number of tasks. [all]")
+@click.option("--split", metavar="NAME", help="Which tasks of the environment. [test]")
+@click.option("--tasks", metavar="FILE", help="JSONL file of tasks, ours or NeMo Gym's.")
+@click.option("--concurrency", type=int, metavar="N", help="Attempts at once. [64; local: 4]")
+@click.option("--temperature", type=float, metavar="T", help="Sampling temperature.")
+@click.option("--top-p", type=float, metavar="P", help="Nucleus sampling.")
+@click.option("--max-tokens", type=int, metavar="N", help="Tokens that one call may sample.")
+@click.option("--stop", multiple=True, metavar="TEXT", help="Ends a completion; may be repeated.")
+@click.option("--seed", type=int, metavar="N", help="Makes tasks, games and sampling repeatable.")
+@click.option("--max-turns", type=int, metavar="N", help="Assistant messages an attempt. [50]")
+@click.option("--token-budget", type=int, metavar="N", help="Sampled tokens an attempt. [none]")
+@click.option("--deadline", type=float, metavar="S", help="Seconds an attempt may take. [3600]")
+@click.option("--call-deadline", type=float, metavar="S", help="Seconds a call may take. [1200]")
+@click.option("--out", metavar="DIR", help="Run folder. [runs/ENVIRONMENT-MODEL-TIME]")
+@click.option("--config", metavar="FILE", help="YAML file with any of these settings.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress, only the result.")
+@click.argument(
+    "extra", nargs=-1, type=click.UNPROCESSED, metavar="[--env.KEY V] [--sampling.KEY V]"
+)
+def command(
+    reference: str | None,
+    config: str | None,
+    as_json: bool,
+    quiet: bool,
+    extra: tuple[str, ...],
+    **options: Any,
+) -> int:
+    """Collect rollouts of ENVIRONMENT by a model, and score them.
+
+    ENVIRONMENT is a name (`athlos list`), a file (`./counter.py`), `module:Class`, or a connector
+    (`reasoning-gym:leg_counting`). Settings of the environment are `--env.KEY VALUE`; sampling
+    parameters without an option of their own are `--sampling.KEY VALUE`.
+    """
+    from athlos.cli.settings import Settings
+
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    settings = Settings.read(reference, config, given, extra)
+    collection = settings.collection(default_out)
+    try:
+        _loop(_collect(collection, as_json=as_json, quiet=quiet))
+    except _Interrupted:
+        return 130
+    return 1 if collection.failures else 0
+
+
+class _Interrupted(Exception):
+    """The user, or the system, asked to stop."""
+
+
+def default_out(environment: str, model: str) -> Path:
+    """A new folder under `runs/`, named so that a person finds it again."""
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    name = re.sub(r"[^\w.-]+", "-", f"{environment}-{Path(model).name}").strip("-.")
+    return Path("runs") / f"{name}-{stamp}"
+
+
+def _loop(main: Any) -> None:
+    """Runs on uvloop, whose sockets and timers cost a fraction of asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(main)
+    else:
+        uvloop.run(main)
+
+
+async def _collect(collection: Collection, *, as_json: bool, quiet: bool) -> None:
+    from athlos.cli.display import Display, print_result
+
+    display = Display(collection, silent=quiet or as_json)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, _interrupt, collection, display, number)
+    try:
+        async with display:
+            async for _ in collection:
+                pass
+    finally:
+        await collection.close_models()
+    print_result(collection, as_json=as_json)
+    if collection.stopped:
+        raise _Interrupted
+
+
+def _interrupt(collection: Collection, display: Any, number: int) -> None:
+    """First Ctrl-C: let what is under way end. Second, or SIGTERM: drop it."""
+    if collection.offered is None:
+        sys.exit(130)
+    if number == signal.SIGINT and not collection.stopped:
+        collection.stop()
+        display.say(
+            f"stopping: waiting for {collection.in_flight} attempts under way "
+            "(Ctrl-C again drops them)"
+        )
+    else:
+        collection.drop()

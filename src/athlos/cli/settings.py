@@ -1,0 +1,196 @@
+"""The settings of `athlos run`, from its options and a YAML file: one shape for both."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct, field
+
+from athlos.errors import ConfigError
+
+if TYPE_CHECKING:
+    from athlos.engine import Collection
+    from athlos.models import Model
+
+__all__ = ["RoleSettings", "Settings"]
+
+_LOCAL_SLOTS = 4
+
+
+class RoleSettings(Struct, forbid_unknown_fields=True):
+    """A model beside the policy: a judge, a simulated user."""
+
+    model: str | None = None
+    base_url: str | None = None
+    api_key_env: str = "OPENAI_API_KEY"
+    sampling: dict[str, Any] = field(default_factory=dict)
+
+
+class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Everything that `athlos run` takes; the keys of a run file are these names."""
+
+    environment: str | None = None
+    model: str | None = None
+    base_url: str | None = None
+    api_key_env: str = "OPENAI_API_KEY"
+    samples: int = 1
+    limit: int | None = None
+    split: str = "test"
+    tasks: str | None = None
+    concurrency: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    stop: list[str] = field(default_factory=list)
+    seed: int | None = None
+    max_turns: int = 50
+    token_budget: int | None = None
+    deadline: float = 3600.0
+    call_deadline: float = 1200.0
+    out: str | None = None
+    env: dict[str, Any] = field(default_factory=dict)
+    sampling: dict[str, Any] = field(default_factory=dict)
+    models: dict[str, RoleSettings] = field(default_factory=dict)
+
+    @classmethod
+    def read(
+        cls, reference: str | None, file: str | None, options: dict[str, Any], extra: Sequence[str]
+    ) -> Settings:
+        """Merges a run file with options, which win.
+
+        Raises:
+            ConfigError: A key is unknown, a value has the wrong type, or there is no environment.
+        """
+        merged = _read_yaml(Path(file)) if file else {}
+        merged |= options
+        for group, key, value in _dotted(extra):
+            merged[group] = {**(merged.get(group) or {}), key: value}
+        if reference:
+            merged["environment"] = reference
+        try:
+            settings = msgspec.convert(merged, cls)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"{file}: {error}", hint=f"Keys: {', '.join(_FIELDS)}") from error
+        if not settings.environment:
+            raise ConfigError("no environment given", hint="`athlos list` shows those there are.")
+        return settings
+
+    def collection(self, default_out: Callable[[str, str], Path]) -> Collection:
+        """The collection that these settings describe.
+
+        Raises:
+            ConfigError: Something in them is wrong.
+        """
+        from athlos.agents import ToolLoop
+        from athlos.engine import collect
+        from athlos.models import Deadlines
+        from athlos.registry import load
+
+        assert self.environment is not None
+        env = load(self.environment)
+        for name, value in (("deadline", self.deadline), ("call_deadline", self.call_deadline)):
+            if value <= 0:
+                raise ConfigError(f"{name} must be more than 0 seconds, not {value:g}")
+        deadlines = Deadlines(
+            total=self.call_deadline, first_byte=min(self.call_deadline, Deadlines().first_byte)
+        )
+        roles = {
+            role: _model(s.model, s.base_url, s.api_key_env, sampling=s.sampling)
+            for role, s in self.models.items()
+        }
+        model = _model(self.model, self.base_url, self.api_key_env, deadlines=deadlines)
+        local = (self.model or "").partition(":")[0] == "local"
+        return collect(
+            self.environment,
+            model,
+            samples=self.samples,
+            limit=self.limit,
+            concurrency=self.concurrency or (_LOCAL_SLOTS if local else 64),
+            split=self.split,
+            tasks=self.tasks,
+            config=self.env,
+            sampling=self._sampling(),
+            seed=self.seed,
+            models=roles,
+            agent=ToolLoop(max_turns=self.max_turns, token_budget=self.token_budget),
+            deadline=self.deadline,
+            out=self.out or default_out(env.name, self.model or "model"),
+        )
+
+    def _sampling(self) -> dict[str, Any]:
+        named = {
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "max_tokens": self.max_tokens,
+            "stop": self.stop or None,
+        }
+        return {**self.sampling, **{k: v for k, v in named.items() if v is not None}}
+
+
+_FIELDS = Settings.__struct_fields__
+
+
+def _model(name: str | None, base_url: str | None, api_key_env: str, **options: Any) -> Model:
+    from athlos.models import Model
+
+    if name is not None and (name == "local" or name.startswith("local:")):
+        if base_url:
+            raise ConfigError(f"--model {name} is the embedded model and has no --base-url")
+        return Model.local(name, **options)
+    return Model(base_url, name, api_key_env=api_key_env, **options)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        value = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path} must hold keys and values, not {type(value).__name__}")
+    unknown = [key for key in value if key not in _FIELDS]
+    if unknown:
+        close = difflib.get_close_matches(str(unknown[0]), _FIELDS, n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"Keys: {', '.join(_FIELDS)}"
+        raise ConfigError(f"{path}: unknown key {unknown[0]!r}", hint=hint)
+    return value
+
+
+def _dotted(extra: Sequence[str]) -> list[tuple[str, str, Any]]:
+    """`--env.KEY VALUE` and `--sampling.KEY VALUE`, also written with `=`."""
+    found: list[tuple[str, str, Any]] = []
+    words = list(extra)
+    while words:
+        word = words.pop(0)
+        name, has_value, value = word.partition("=")
+        group, _, key = name.removeprefix("--").partition(".")
+        if not name.startswith("--"):
+            raise ConfigError(f"unexpected argument {word!r}")
+        if group not in ("env", "sampling") or not key:
+            options = [f"--{field.replace('_', '-')}" for field in _FIELDS]
+            close = difflib.get_close_matches(name, options, n=1)
+            hint = f"Did you mean {close[0]}?" if close else "`athlos run --help` shows all."
+            raise ConfigError(f"there is no option {name}", hint=hint)
+        if not has_value:
+            if not words:
+                raise ConfigError(f"option {name} needs a value")
+            value = words.pop(0)
+        found.append((group, key, _value(value)))
+    return found
+
+
+def _value(text: str) -> Any:
+    """A word of the command line as the YAML it would be in a run file."""
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text

@@ -1,0 +1,427 @@
+"""`collect`: from an environment and a model to records. The one engine, for all who need rollouts."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from athlos.agents import Agent, ToolLoop
+from athlos.engine.attempt import Attempts, Job
+from athlos.engine.groups import Groups
+from athlos.engine.plan import Source, TaskSource, plan_tasks
+from athlos.engine.pool import ProcessPool
+from athlos.environment import Environment
+from athlos.errors import AthlosError, ConfigError, EnvError
+from athlos.metrics.summary import FailureStats, RolloutStats, Summary, Tally
+from athlos.models.client import Model
+from athlos.registry import digest, load
+from athlos.runs.folder import RunFolder, encode
+from athlos.runs.read import read_records, read_rollouts
+from athlos.runs.spec import EnvironmentSpec, ModelSpec, RunSpec
+from athlos.types import Failure, Rollout, Task
+
+__all__ = ["Collection", "collect"]
+
+_SYNC_INTERVAL = 1.0
+
+
+def collect(
+    environment: str | type[Environment],
+    model: Model,
+    *,
+    samples: int = 1,
+    limit: int | None = None,
+    concurrency: int = 64,
+    split: str = "test",
+    tasks: Source = None,
+    config: Mapping[str, Any] | msgspec.Struct | None = None,
+    sampling: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    models: Mapping[str, Model] | None = None,
+    agent: Agent | None = None,
+    deadline: float = 3600.0,
+    out: str | Path | None = None,
+) -> Collection:
+    """Collects rollouts.
+
+        async for rollout in athlos.collect("math", model, samples=8, concurrency=512):
+            ...
+
+    Args:
+        environment: A reference (see `athlos.load`), or a class.
+        model: The policy.
+        samples: Attempts of each task; together they are a group.
+        limit: Number of tasks; None for all.
+        concurrency: Attempts under way at once.
+        split: Which of the environment's tasks.
+        tasks: Other tasks than the environment's own: a JSONL file, or objects.
+        config: Settings of the environment.
+        sampling: Sampling parameters; they win over the model's and the task's.
+        seed: Makes tasks, environments and sampling repeatable, as far as the backend is.
+        models: Further models by role, for `self.models`.
+        agent: What drives the model; the tool loop by default.
+        deadline: Seconds that an attempt may take, scoring included.
+        out: Run folder. An existing one of the same configuration is resumed. Without it nothing
+            is written.
+
+    Returns:
+        An asynchronous iterable of the rollouts; failures are in its `failures`.
+
+    Raises:
+        ConfigError: Something in the arguments is wrong. What only shows when the collection
+            begins (no such model, another run in `out`) is raised by the iteration.
+    """
+    for name, value in (("samples", samples), ("concurrency", concurrency)):
+        if value < 1:
+            raise ConfigError(f"{name} must be at least 1, not {value}")
+    if limit is not None and limit < 1:
+        raise ConfigError(f"limit must be at least 1, not {limit}")
+    if deadline <= 0:
+        raise ConfigError(f"deadline must be more than 0 seconds, not {deadline:g}")
+    if (sampling or {}).get("n", 1) != 1 or model.sampling.get("n", 1) != 1:
+        raise ConfigError("an attempt uses one completion a call; use `samples` instead of `n`")
+    env = load(environment)
+    typed = make_config(env, config)
+    agent = agent or ToolLoop()
+    source = TaskSource(env, typed, split, tasks)
+    spec = RunSpec(
+        environment=EnvironmentSpec(
+            reference=environment if isinstance(environment, str) else env.__qualname__,
+            name=env.name,
+            version=env.version,
+            digest=digest(env),
+            config=msgspec.to_builtins(typed),
+            pass_threshold=env.pass_threshold,
+        ),
+        model=ModelSpec(model.name, model.base_url),
+        agent=agent.settings(),
+        sampling={**model.sampling, **(sampling or {})},
+        split=split,
+        samples=samples,
+        limit=limit,
+        seed=seed,
+        tasks_file=source.file,
+        tasks_digest=source.digest,
+        roles={role: ModelSpec(m.name, m.base_url) for role, m in (models or {}).items()},
+    )
+    return Collection(
+        env, environment, typed, model, agent, source, spec, dict(models or {}),
+        concurrency=concurrency, deadline=deadline, out=None if out is None else Path(out),
+    )  # fmt: skip
+
+
+def make_config(env: type[Environment], config: Any) -> Any:
+    """Checks settings against the environment's `Config`.
+
+    Raises:
+        ConfigError: Names the setting that is unknown or has the wrong type.
+    """
+    if isinstance(config, env.Config):
+        return config
+    try:
+        return msgspec.convert(dict(config or {}), env.Config, strict=False)
+    except msgspec.ValidationError as error:
+        names = ", ".join(env.Config.__struct_fields__) or "none"  # type: ignore[attr-defined]
+        raise ConfigError(
+            f"environment {env.name}: {error!s}",
+            hint=f"Its settings are: {names}",
+        ) from error
+
+
+class Collection:
+    """A collection: iterate over it once; read its counters at any time.
+
+    Attributes:
+        spec: The resolved configuration.
+        out: The run folder, or None.
+        failures: Failed attempts of this part of the run.
+        offered: (task, sample) pairs in all; None until the tasks are known.
+        resumed: How many of them an earlier part of the run had done.
+        repaired: Bytes of torn records that were cut off when the folder was opened.
+        started: `time.monotonic()` at the start of the first attempt; None before.
+        in_flight: Attempts under way.
+        tokens: Sampled tokens of this part of the run.
+        tally: Everything that the summary is made of, up to now.
+    """
+
+    def __init__(
+        self,
+        env: type[Environment],
+        reference: str | type[Environment],
+        config: Any,
+        model: Model,
+        agent: Agent,
+        source: TaskSource,
+        spec: RunSpec,
+        models: dict[str, Model],
+        *,
+        concurrency: int,
+        deadline: float,
+        out: Path | None,
+    ) -> None:
+        self.spec = spec
+        self.out = out
+        self.failures: list[Failure] = []
+        self.offered: int | None = None
+        self.resumed = 0
+        self.repaired = 0
+        self.started: float | None = None
+        self.in_flight = 0
+        self.tokens = 0
+        self._ended = 0
+        self.tally = Tally()
+        self._env = env
+        self._reference = reference
+        self._config = config
+        self._model = model
+        self._agent = agent
+        self._source = source
+        self._models = models
+        self._concurrency = concurrency
+        self._deadline = deadline
+        self._folder: RunFolder | None = None
+        self._stopping = False
+        self._workers: list[asyncio.Task[None]] = []
+        self._ready: asyncio.Queue[Rollout | None] = asyncio.Queue()
+        self._taken = asyncio.Event()
+
+    def stop(self) -> None:
+        """Begins no further attempt; those under way go on to their end."""
+        self._stopping = True
+
+    def drop(self) -> None:
+        """Begins no further attempt and cancels those under way; they stay owed."""
+        self._stopping = True
+        for worker in self._workers:
+            worker.cancel()
+
+    @property
+    def done(self) -> int:
+        """Samples that ended, those of earlier parts of the run included."""
+        return self.resumed + self._ended
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` or `drop` was called."""
+        return self._stopping
+
+    def summary(self) -> Summary:
+        """The figures up to now, those of earlier parts of the run included."""
+        return self.tally.summary(
+            offered=self.offered or 0,
+            pass_threshold=self._env.pass_threshold,
+            samples=self.spec.samples,
+        )
+
+    async def run(self) -> Summary:
+        """Collects everything and returns the summary, for callers that need no rollouts."""
+        async for _ in self:
+            pass
+        return self.summary()
+
+    async def close_models(self) -> None:
+        """Closes the policy and the other models, for a caller that made them for this collection."""
+        for model in (self._model, *self._models.values()):
+            await model.close()
+
+    async def __aiter__(self) -> AsyncIterator[Rollout]:
+        runner = asyncio.create_task(self._run())
+        try:
+            while (rollout := await self._ready.get()) is not None:
+                self._taken.set()
+                yield rollout
+            await runner
+        finally:
+            if not runner.done():
+                runner.cancel()
+                with suppress(asyncio.CancelledError):
+                    await runner
+
+    async def _run(self) -> None:
+        try:
+            await self._conduct()
+        finally:
+            self._ready.put_nowait(None)
+
+    async def _conduct(self) -> None:
+        for model in (self._model, *self._models.values()):
+            await model.connect()
+        self.spec.model.name = self._model.name
+        async with AsyncExitStack() as stack:
+            if self.out is not None:
+                self._folder = RunFolder(self.out, self.spec)
+                stack.callback(self._folder.close)
+                self.repaired = self._folder.repaired
+            tasks = await self._tasks()
+            self.offered = len(tasks) * self.spec.samples
+            done, failed = self._resume()
+            jobs = [
+                Job(task, sample, failed.get((task.id, sample), 0))
+                for task in tasks
+                for sample in range(self.spec.samples)
+                if (task.id, sample) not in done
+            ]
+            self.resumed = self.offered - len(jobs)
+            if jobs:
+                attempts = await self._attempts(stack)
+                await self._collect(attempts, jobs)
+            if self._folder is not None:
+                self._folder.write_metrics(self.summary())
+
+    async def _tasks(self) -> list[Task]:
+        limit = self.spec.limit
+        if self._folder is None:
+            return await self._source.read(limit)
+        stored = self._folder.stored_tasks()
+        if limit is not None and len(stored) >= limit:
+            return stored[:limit]
+        wanted = await self._source.read(limit)
+        self._folder.add_tasks(plan_tasks(stored, wanted, self._env.name))
+        return wanted
+
+    def _resume(self) -> tuple[set[tuple[str, int]], dict[tuple[str, int], int]]:
+        """What earlier parts of the run did: samples done, and failed attempts of the others."""
+        done: set[tuple[str, int]] = set()
+        failed: dict[tuple[str, int], int] = {}
+        if self._folder is not None and self._folder.resumed:
+            path = self._folder.path
+            for rollout in read_records(path, "rollouts.jsonl", RolloutStats):
+                done.add((rollout.task_id, rollout.sample))
+                self.tally.add(rollout)
+            for failure in read_records(path, "failures.jsonl", FailureStats):
+                self.tally.add_failure(failure)
+                key = (failure.task_id, failure.sample)
+                failed[key] = failed.get(key, 0) + 1
+        return done, failed
+
+    async def _attempts(self, stack: AsyncExitStack) -> Attempts:
+        pool = None
+        if any(scorer.process for scorer in self._env.scorers):
+            pool = ProcessPool(self._reference)
+            stack.push_async_callback(pool.close)
+        return Attempts(
+            env=self._env,
+            config=self._config,
+            shared=await self._enter_shared(stack),
+            models=_Roles(self._models),
+            model=self._model,
+            agent=self._agent,
+            sampling=self.spec.sampling,
+            seed=self.spec.seed,
+            deadline=self._deadline,
+            pool=pool,
+        )
+
+    async def _enter_shared(self, stack: AsyncExitStack) -> Any:
+        try:
+            manager: Any = self._env.shared(self._config)
+            if inspect.isawaitable(manager):
+                manager = await manager
+            if hasattr(manager, "__aenter__"):
+                return await stack.enter_async_context(manager)
+            return stack.enter_context(manager)
+        except AthlosError:
+            raise
+        except Exception as error:
+            raise EnvError(
+                f"shared() of {self._env.name} raised {type(error).__name__}: {error}"
+            ) from error
+
+    async def _collect(self, attempts: Attempts, jobs: list[Job]) -> None:
+        groups = None
+        if any(scorer.kind == "group_reward" for scorer in self._env.scorers):
+            groups = Groups(attempts, self._stored_rollouts)
+            for job in jobs:
+                groups.expect(job)
+        self.started = time.monotonic()
+        queue = iter(jobs)
+        self._workers = [
+            asyncio.create_task(self._work(attempts, groups, queue))
+            for _ in range(min(self._concurrency, len(jobs)))
+        ]
+        syncer = asyncio.create_task(self._sync())
+        try:
+            ended, _ = await asyncio.wait(self._workers, return_when=asyncio.FIRST_EXCEPTION)
+            for worker in ended:
+                if not worker.cancelled() and (error := worker.exception()):
+                    raise error
+            await asyncio.wait(self._workers)
+        finally:
+            for task in (*self._workers, syncer):
+                task.cancel()
+            await asyncio.gather(*self._workers, syncer, return_exceptions=True)
+
+    async def _work(self, attempts: Attempts, groups: Groups | None, queue: Iterator[Job]) -> None:
+        for job in queue:
+            if self._stopping:
+                return
+            self.in_flight += 1
+            try:
+                outcome = await attempts.run(job)
+            finally:
+                self.in_flight -= 1
+            self.tokens += outcome.usage.completion_tokens
+            self._keep(*([outcome] if groups is None else await groups.settle(job.task, outcome)))
+            while self._ready.qsize() > self._concurrency:  # the caller is slower than the model
+                self._taken.clear()
+                await self._taken.wait()
+
+    def _keep(self, *outcomes: Rollout | Failure) -> None:
+        """Writes, counts and hands out what is final."""
+        writable = [_writable(outcome) for outcome in outcomes]
+        if self._folder is not None:
+            try:
+                self._folder.add(*writable)
+            except OSError as error:
+                raise ConfigError(
+                    f"cannot write to {self._folder.path}: {error.strerror}",
+                    hint="Everything up to now is kept; the run can be resumed.",
+                ) from error
+        self._ended += len(writable)
+        for outcome in writable:
+            if isinstance(outcome, Rollout):
+                self.tally.add(outcome)
+                self._ready.put_nowait(outcome)
+            else:
+                self.tally.add_failure(outcome)
+                self.failures.append(outcome)
+
+    def _stored_rollouts(self, task_id: str) -> Iterator[Rollout]:
+        if self._folder is not None and self._folder.resumed:
+            yield from (r for r in read_rollouts(self._folder.path) if r.task_id == task_id)
+
+    async def _sync(self) -> None:
+        """Bounds what a crash of the machine can take: a second's worth."""
+        while self._folder is not None:
+            await asyncio.sleep(_SYNC_INTERVAL)
+            await asyncio.to_thread(self._folder.sync)
+
+
+class _Roles(dict[str, Model]):
+    """Models by role, with an error that helps."""
+
+    def __missing__(self, role: str) -> Model:
+        have = ", ".join(self) or "none"
+        raise ConfigError(
+            f"the environment asks for a model in the role {role!r}; there is none (have: {have})",
+            hint=f"Pass models={{{role!r}: Model(...)}}, or `models:` in a run file.",
+        )
+
+
+def _writable(outcome: Rollout | Failure) -> Rollout | Failure:
+    """The outcome, or a failure in its place if the environment put into it what JSON cannot hold."""
+    from athlos.engine.attempt import as_failure
+
+    if isinstance(outcome, Rollout) and outcome.extra:
+        try:
+            encode(outcome)
+        except (TypeError, ValueError, RecursionError) as error:
+            return as_failure(outcome, EnvError(f"the record cannot be written as JSON: {error}"))
+    return outcome

@@ -1,0 +1,60 @@
+"""Groups: the rollouts of one task, held back until all are there, for rewards that compare them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from athlos.engine.attempt import Attempts, Job, as_failure
+from athlos.engine.scoring import add_components, score_group
+from athlos.types import Failure, Rollout, Task
+
+__all__ = ["Groups"]
+
+
+class Groups:
+    """Collects outcomes by task and scores a group when its last outcome is there.
+
+    Args:
+        attempts: What the attempts of the run have in common.
+        stored: Rollouts of a task that an earlier part of the run has written. They take part in
+            the comparison; their own rewards stay as they were.
+    """
+
+    def __init__(self, attempts: Attempts, stored: Callable[[str], Iterable[Rollout]]) -> None:
+        self._attempts = attempts
+        self._stored = stored
+        self._owed: dict[str, int] = {}
+        self._held: dict[str, list[Rollout]] = {}
+
+    def expect(self, job: Job) -> None:
+        """Announces an outcome."""
+        self._owed[job.task.id] = self._owed.get(job.task.id, 0) + 1
+
+    async def settle(self, task: Task, outcome: Rollout | Failure) -> list[Rollout | Failure]:
+        """Takes an outcome; returns what is final now."""
+        held = self._held.setdefault(task.id, [])
+        ready: list[Rollout | Failure] = []
+        if isinstance(outcome, Rollout):
+            held.append(outcome)
+        else:
+            ready.append(outcome)
+        self._owed[task.id] -= 1
+        if self._owed[task.id]:
+            return ready
+        del self._owed[task.id], self._held[task.id]
+        return ready + await self._score(task, held)
+
+    async def _score(self, task: Task, new: list[Rollout]) -> list[Rollout | Failure]:
+        if not new:
+            return []
+        group = [*self._stored(task.id), *new]
+        group.sort(key=lambda rollout: rollout.sample)
+        try:
+            env = self._attempts.create(task)
+            components = await score_group(env, group)
+        except Exception as error:  # noqa: BLE001 - an author's code may raise anything
+            return [as_failure(rollout, error) for rollout in new]
+        for rollout, component in zip(group, components, strict=True):
+            if any(rollout is mine for mine in new):
+                add_components(env, rollout, component)
+        return list(new)

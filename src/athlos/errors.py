@@ -1,0 +1,134 @@
+"""Every error that Athlos raises, in one tree.
+
+    AthlosError
+    ├── ConfigError            a mistake of the user's; the command line shows it and exits with 2
+    ├── ModelError             a backend failed; `retryable` says whether asking again can help
+    │   └── ContextOverflow    the prompt no longer fits; the attempt ends as truncated
+    ├── EnvError               an environment's own code failed (tasks, setup, reply, shared)
+    │   └── VerifierError      a reward or metric failed, or returned something unusable
+    ├── JudgeError             a judge model failed or its verdict was unreadable
+    ├── SandboxError           the sandbox, not the code in it, failed
+    ├── AgentError             the harness failed
+    └── AttemptTimeout         the attempt outlived its deadline
+
+    ToolError                  raised by a tool, for the model to read; never ends an attempt
+
+Each class maps to one `failure_class` in the record. All of them pickle: they cross process
+boundaries.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "AgentError",
+    "AthlosError",
+    "AttemptTimeout",
+    "ConfigError",
+    "ContextOverflow",
+    "EnvError",
+    "JudgeError",
+    "ModelError",
+    "SandboxError",
+    "ToolError",
+    "VerifierError",
+]
+
+
+class AthlosError(Exception):
+    """Root of the tree.
+
+    Args:
+        message: What happened, with the names and values that a person needs to act.
+        hint: What to do about it, if that is known.
+    """
+
+    failure_class: ClassVar[str] = "engine_error"
+    retryable: bool = False
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class ConfigError(AthlosError, ValueError):
+    """A mistake in what the user wrote: a reference, an option, a file, a setting."""
+
+    failure_class = "config_error"
+
+
+class ModelError(AthlosError):
+    """A backend did not answer, or its answer was unusable.
+
+    Attributes:
+        status: The HTTP status, or None if there was no reply.
+        retryable: Whether the same request can succeed later.
+        retry_after: Seconds that the server asked to wait, if it did.
+    """
+
+    failure_class = "model_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        status: int | None = None,
+        retryable: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.retryable = retryable
+        self.retry_after = retry_after
+
+
+class ContextOverflow(ModelError):
+    """The conversation no longer fits into the model's context."""
+
+
+class EnvError(AthlosError):
+    """The environment's own code failed."""
+
+    failure_class = "environment_error"
+
+
+class VerifierError(EnvError):
+    """A reward or metric raised, ran out of time, or returned no finite number."""
+
+    failure_class = "verifier_error"
+
+
+class JudgeError(AthlosError):
+    """A judge model failed, or its verdict could not be read."""
+
+    failure_class = "judge_error"
+
+
+class SandboxError(AthlosError):
+    """The sandbox failed; what ran inside it is not to blame."""
+
+    failure_class = "sandbox_error"
+    retryable = True
+
+
+class AgentError(AthlosError):
+    """The harness that drives the model failed."""
+
+    failure_class = "agent_error"
+
+
+class AttemptTimeout(AthlosError, TimeoutError):
+    """The attempt did not end before its deadline."""
+
+    failure_class = "timeout"
+    retryable = True
+
+
+class ToolError(Exception):
+    """Raised by a tool to tell the model what was wrong; the attempt goes on."""

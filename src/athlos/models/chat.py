@@ -1,0 +1,262 @@
+"""The chat-completions wire: a request to bytes, bytes to a reply, an error status to an error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct, field
+
+from athlos.errors import ContextOverflow, ModelError
+from athlos.models.transport import Response
+from athlos.types import FunctionCall, Message, ToolCall, Usage
+
+__all__ = ["Choice", "Reply", "decode_models", "decode_reply", "encode_request", "status_error"]
+
+_RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
+
+# How servers say that a prompt is too long: OpenAI, vLLM and SGLang in words, llama.cpp by type.
+_OVERFLOW = (
+    "context_length_exceeded",
+    "exceed_context_size",
+    "maximum context length",
+    "context length",
+    "context size",
+    "context window",
+    "max_model_len",
+    "input is too long",
+    "prompt is too long",
+)
+
+
+class Choice(Struct):
+    """One completion of a reply."""
+
+    message: Message
+    finish_reason: str
+    token_ids: list[int] | None = None
+    logprobs: list[float] | None = None
+
+
+class Reply(Struct):
+    """A decoded reply; `choices` has `n` entries, of which an attempt uses the first.
+
+    Attributes:
+        latency: Seconds from the first request to the whole reply, waits between tries included.
+        tries: Requests that it took.
+    """
+
+    model: str
+    choices: list[Choice]
+    usage: Usage
+    prompt_token_ids: list[int] | None = None
+    latency: float = 0.0
+    tries: int = 1
+
+    @property
+    def message(self) -> Message:
+        """The first completion's message."""
+        return self.choices[0].message
+
+    @property
+    def finish_reason(self) -> str:
+        """The first completion's finish reason."""
+        return self.choices[0].finish_reason
+
+
+# The wire as servers really send it: more may be null or absent than the specification says.
+class _Function(Struct):
+    name: str = ""
+    arguments: str | dict[str, Any] | None = None
+
+
+class _ToolCall(Struct):
+    function: _Function
+    id: str | None = None
+
+
+class _Message(Struct):
+    content: str | list[dict[str, Any]] | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[_ToolCall] | None = None
+
+
+class _TokenLogprob(Struct):
+    logprob: float
+
+
+class _Logprobs(Struct):
+    content: list[_TokenLogprob] | None = None
+
+
+class _Choice(Struct):
+    message: _Message
+    finish_reason: str | None = None
+    logprobs: _Logprobs | None = None
+    token_ids: list[int] | None = None
+
+
+class _Usage(Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class _Completion(Struct):
+    choices: list[_Choice]
+    model: str | None = None
+    usage: _Usage | None = None
+    prompt_token_ids: list[int] | None = None
+
+
+class _Model(Struct):
+    id: str
+
+
+class _Models(Struct):
+    data: list[_Model] = field(default_factory=list)
+
+
+_completion = msgspec.json.Decoder(_Completion)
+_models = msgspec.json.Decoder(_Models)
+_encoder = msgspec.json.Encoder()
+
+
+def encode_request(
+    model: str,
+    messages: Sequence[Message],
+    tools: Sequence[Mapping[str, Any]] | msgspec.Raw,
+    sampling: Mapping[str, Any],
+) -> bytes:
+    """The body of a chat-completions request. `sampling` is passed through as it is."""
+    request: dict[str, Any] = {"model": model, "messages": messages}
+    if tools:
+        request["tools"] = tools
+    return _encoder.encode(request | sampling if sampling else request)
+
+
+def decode_reply(body: bytes) -> Reply:
+    """Reads a chat completion.
+
+    Raises:
+        ModelError: It is no chat completion (retryable: a proxy or a broken connection may have
+            garbled it).
+    """
+    try:
+        completion = _completion.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ModelError(
+            f"the reply is no chat completion: {error}: {_excerpt(body)}", retryable=True
+        ) from None
+    if not completion.choices:
+        raise ModelError(f"the reply has no choices: {_excerpt(body)}", retryable=True)
+    usage = completion.usage or _Usage()
+    return Reply(
+        model=completion.model or "",
+        choices=[_choice(choice) for choice in completion.choices],
+        usage=Usage(usage.prompt_tokens or 0, usage.completion_tokens or 0),
+        prompt_token_ids=completion.prompt_token_ids,
+    )
+
+
+def _choice(wire: _Choice) -> Choice:
+    message = wire.message
+    content = message.content
+    calls: list[ToolCall] = []
+    for index, call in enumerate(message.tool_calls or ()):
+        arguments = call.function.arguments
+        if not isinstance(arguments, str):  # some servers send the object instead of its text
+            arguments = _encoder.encode(arguments or {}).decode()
+        function = FunctionCall(call.function.name, arguments)
+        calls.append(ToolCall(call.id or f"call_{index}", function))
+    logprobs = None
+    if wire.logprobs is not None and wire.logprobs.content is not None:
+        logprobs = [token.logprob for token in wire.logprobs.content]
+    return Choice(
+        message=Message(
+            "assistant",
+            content,
+            reasoning_content=message.reasoning_content or message.reasoning,
+            tool_calls=calls,
+        ),
+        finish_reason=wire.finish_reason or "stop",
+        token_ids=wire.token_ids,
+        logprobs=logprobs,
+    )
+
+
+def decode_models(body: bytes) -> list[str]:
+    """The model names of a `/v1/models` reply.
+
+    Raises:
+        ModelError: It is no such reply.
+    """
+    try:
+        return [model.id for model in _models.decode(body).data]
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ModelError(f"the reply to /models is malformed: {error}: {_excerpt(body)}") from None
+
+
+def status_error(response: Response) -> ModelError:
+    """What a reply other than 200 means."""
+    status = response.status
+    text = _error_text(response.body)
+    lower = text.lower()
+    if status in (400, 413, 422) and any(phrase in lower for phrase in _OVERFLOW):
+        return ContextOverflow(f"HTTP {status}: {text}", status=status)
+    hint = ""
+    if status in (401, 403):
+        hint = "Check the API key: --api-key-env names the environment variable that holds it."
+    elif status == 404:
+        hint = "Check --base-url (it usually ends in /v1) and --model."
+    return ModelError(
+        f"HTTP {status}: {text}",
+        hint=hint,
+        status=status,
+        retryable=status in _RETRYABLE,
+        retry_after=_retry_after(response.headers),
+    )
+
+
+def _error_text(body: bytes) -> str:
+    """The sentence in an error body, whatever its shape."""
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _excerpt(body)
+    found = value
+    for key in ("error", "message", "detail"):
+        if isinstance(found, dict) and found.get(key):
+            found = found[key]
+            if key == "error" and isinstance(found, dict) and found.get("type"):
+                # the type or code is what a program, and `_OVERFLOW`, recognises
+                kind = found.get("code") if isinstance(found.get("code"), str) else found["type"]
+                return f"{found.get('message', '')} ({kind})"[:500]
+    return found[:500] if isinstance(found, str) else _excerpt(body)
+
+
+def _excerpt(body: bytes) -> str:
+    text = body[:300].decode("utf-8", "replace").strip()
+    return repr(text + "…" if len(body) > 300 else text) if text else "an empty body"
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the server asks to wait: a number, or an HTTP date."""
+    value = headers.get("retry-after")
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    from datetime import UTC, datetime
+    from email.utils import parsedate_to_datetime
+
+    try:
+        when = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return max(0.0, (when - datetime.now(UTC)).total_seconds())

@@ -1,0 +1,34 @@
+"""When to ask again, and how long to wait before: exponential backoff with full jitter.
+
+Source of the rule: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+"""
+
+from __future__ import annotations
+
+import random
+
+from msgspec import Struct
+
+__all__ = ["Retry"]
+
+
+class Retry(Struct, frozen=True, kw_only=True):
+    """The retry rule of a model client. Its bound is the call's deadline, and then `max_tries`.
+
+    Attributes:
+        max_tries: Requests in all, the first included.
+        base: Seconds; the n-th wait is drawn from 0 to `base * 2**n` ...
+        cap: ... but never above this.
+    """
+
+    max_tries: int = 50
+    base: float = 0.5
+    cap: float = 8.0
+
+    def wait(self, tries: int, retry_after: float | None, rng: random.Random) -> float:
+        """Seconds to wait after the `tries`-th request failed.
+
+        What the server asked for is a lower bound; the jitter on top keeps callers apart.
+        """
+        drawn = rng.uniform(0.0, min(self.cap, self.base * 2.0 ** min(tries - 1, 30)))
+        return drawn if retry_after is None else retry_after + min(drawn, self.base)

@@ -1,0 +1,302 @@
+"""References: from what a user writes to an environment class.
+
+    math                          an environment of the library, or of an installed package
+    ./counter.py                  a file with one environment
+    ./counter.py:Counter          the one of that name
+    ./my_env                      a folder with an `__init__.py`
+    package.module:Class          a class that can be imported
+    reasoning-gym:leg_counting    a connector and its argument
+
+Installed packages offer environments through the entry-point group `athlos.environments`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+from athlos.environment import Environment
+from athlos.errors import ConfigError
+
+__all__ = ["Listed", "digest", "listing", "load"]
+
+GROUP = "athlos.environments"
+
+ALIASES = {"math": "math_with_judge"}
+"""Shorter or clearer names of library environments."""
+
+CONNECTORS: dict[str, str] = {"reasoning-gym": "athlos.connect.reasoning_gym"}
+"""Prefix of a reference -> module with `load(argument) -> class`."""
+
+_LIBRARY = Path(__file__).parent / "envs"
+
+
+class Listed(NamedTuple):
+    """An environment that `load` finds by name."""
+
+    name: str
+    aliases: tuple[str, ...]
+    source: str
+    summary: str
+
+
+def load(reference: str | type[Environment]) -> type[Environment]:
+    """Resolves a reference to an environment class.
+
+    Raises:
+        ConfigError: There is no such environment (with suggestions), or its code does not load.
+    """
+    if not isinstance(reference, str):
+        return _checked(reference, reference.__name__)
+    prefix, _, argument = reference.partition(":")
+    if prefix in CONNECTORS:
+        connector = _import(CONNECTORS[prefix], reference)
+        made: type[Environment] = connector.load(argument)
+        return _checked(made, reference)
+    if _is_path(reference):
+        return _from_path(reference)
+    if ":" in reference:
+        return _from_module(prefix, argument, reference)
+    name = ALIASES.get(reference, reference)
+    if name in _library_names():
+        cls = _only_class(_import(f"athlos.envs.{name}", reference), "", reference)
+        cls.name = name
+        return cls
+    for entry in entry_points(group=GROUP):
+        if entry.name == reference:
+            return _from_entry_point(entry)
+    raise ConfigError(f"no environment named {reference!r}", hint=_suggest(reference))
+
+
+def listing() -> Iterator[Listed]:
+    """The environments of the library and of installed packages; imports none of them."""
+    for name in _library_names():
+        aliases = tuple(alias for alias, target in ALIASES.items() if target == name)
+        yield Listed(name, aliases, "library", _summary(_LIBRARY / name / "README.md"))
+    for prefix, module in CONNECTORS.items():
+        spec = importlib.util.find_spec(module)
+        source = Path(spec.origin).read_text() if spec and spec.origin else ""
+        found = re.match(r'"""(.+)', source)
+        yield Listed(f"{prefix}:…", (), "connector", found[1].strip('"') if found else "")
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        package = entry.dist.name if entry.dist else entry.module
+        yield Listed(entry.name, (), package, "")
+
+
+def digest(cls: type[Environment]) -> str:
+    """A hash of the environment's code and data: of its file, or of every file of its folder."""
+    sources = getattr(cls, "__athlos_sources__", None)
+    if sources is None:
+        try:
+            sources = [Path(inspect.getfile(cls))]
+        except (OSError, TypeError):
+            return ""
+    hashed = hashlib.blake2b(digest_size=8)
+    for source in sources:
+        folder = source.parent if source.name == "__init__.py" else None
+        files = [source] if folder is None else sorted(_package_files(folder))
+        for file in files:
+            name = file.name if folder is None else file.relative_to(folder).as_posix()
+            hashed.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return hashed.hexdigest()
+
+
+def _package_files(folder: Path) -> Iterator[Path]:
+    """What decides how an environment behaves: no caches, tests or prose."""
+    for path in folder.rglob("*"):
+        parts = path.relative_to(folder).parts
+        if any(part.startswith(".") or part in ("__pycache__", "runs") for part in parts):
+            continue
+        if path.is_file() and path.suffix != ".md" and not path.name.startswith("test_"):
+            yield path
+
+
+def _is_path(reference: str) -> bool:
+    return reference.startswith((".", "/", "~")) or "/" in reference or ".py" in reference
+
+
+def _library_names() -> list[str]:
+    return sorted(path.parent.name for path in _LIBRARY.glob("*/__init__.py"))
+
+
+def _from_path(reference: str) -> type[Environment]:
+    location, _, class_name = reference.partition(":")
+    path = Path(location).expanduser().resolve()
+    if path.is_dir():
+        path = path / "__init__.py"
+    if not path.is_file():
+        raise ConfigError(f"no environment file {location}", hint=_suggest_file(location))
+    package = path.parent if path.name == "__init__.py" else None
+    stem = package.name if package else path.stem
+    # the name differs for two files of one name; pickles of a worker process rely on it
+    name = f"athlos_env_{stem}_{hashlib.blake2b(str(path).encode(), digest_size=4).hexdigest()}"
+    name = re.sub(r"\W", "_", name)
+    module = sys.modules.get(name) or _import_file(name, path, package, reference)
+    cls = _only_class(module, class_name, reference)
+    if not cls.__dict__.get("name"):
+        cls.name = stem if not class_name else _snake(cls.__name__)
+    return cls
+
+
+def _import_file(name: str, path: Path, package: Path | None, reference: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        name, path, submodule_search_locations=[str(package)] if package else None
+    )
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{reference} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    folder = str(path.parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # files beside it can be imported; installed names win
+    try:
+        _guarded(lambda: spec.loader.exec_module(module), reference, str(path))  # type: ignore[union-attr]
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _from_module(module: str, class_name: str, reference: str) -> type[Environment]:
+    if not re.fullmatch(r"\w+(\.\w+)*", module):
+        raise ConfigError(f"no environment {reference!r}", hint=_suggest(reference))
+    if importlib.util.find_spec(module.partition(".")[0]) is None:
+        known = ", ".join(f"{prefix}:" for prefix in CONNECTORS)
+        raise ConfigError(
+            f"no module named {module!r} (for {reference!r})",
+            hint=f"Is its package installed? Connectors: {known}",
+        )
+    cls = _only_class(_import(module, reference), class_name, reference)
+    if not cls.__dict__.get("name"):
+        cls.name = _snake(cls.__name__)
+    return cls
+
+
+def _from_entry_point(entry: EntryPoint) -> type[Environment]:
+    module = _import(entry.module, entry.name)
+    cls = _only_class(module, entry.attr or "", entry.name)
+    cls.name = entry.name
+    if entry.dist and not cls.version:
+        cls.version = entry.dist.version
+    return cls
+
+
+def _import(module: str, reference: str) -> ModuleType:
+    return _guarded(lambda: importlib.import_module(module), reference, module)
+
+
+def _guarded(run: Callable[[], object], reference: str, where: str) -> ModuleType:
+    """Runs an import; what goes wrong in it becomes one sentence with the author's own line."""
+    try:
+        return run()  # type: ignore[return-value]
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error.message}", hint=error.hint) from error
+    except SyntaxError as error:
+        place = f"{error.filename}:{error.lineno}"
+        line = (error.text or "").strip()
+        raise ConfigError(f"{place}: syntax error: {error.msg}: {line}") from error
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"environment {reference} needs the module {error.name!r}, which is not installed",
+            hint=_install_hint(error.name or ""),
+        ) from error
+    except (Exception, SystemExit) as error:  # an author's module may raise anything
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [f for f in frames if "importlib" not in f.filename and f.filename != __file__]
+        place = f"{own[-1].filename}:{own[-1].lineno}" if own else where
+        raise ConfigError(
+            f"{place}: {type(error).__name__} while loading {reference}: {error}"
+        ) from error
+
+
+def _install_hint(module: str) -> str:
+    extra = {"math_verify": "math", "reasoning_gym": "reasoning-gym"}.get(module)
+    return f"pip install 'athlos[{extra}]'" if extra else f"pip install {module}"
+
+
+def _only_class(module: ModuleType, class_name: str, reference: str) -> type[Environment]:
+    if class_name:
+        cls = getattr(module, class_name, None)
+        if not (isinstance(cls, type) and issubclass(cls, Environment)):
+            names = ", ".join(c.__name__ for c in _classes(module)) or "none"
+            raise ConfigError(
+                f"{reference}: no environment class {class_name!r}", hint=f"It has: {names}"
+            )
+        return _checked(cls, reference)
+    classes = _classes(module)
+    if len(classes) > 1:
+        names = ", ".join(f"{reference}:{cls.__name__}" for cls in classes)
+        raise ConfigError(f"{reference} has several environments", hint=f"Choose one: {names}")
+    if not classes:
+        raise ConfigError(
+            f"{reference} has no environment", hint="It needs a subclass of athlos.Environment."
+        )
+    return _checked(classes[0], reference)
+
+
+def _classes(module: ModuleType) -> list[type[Environment]]:
+    """The environments that a module defines itself."""
+    return [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, Environment)
+        and (
+            value.__module__ == module.__name__
+            or value.__module__.startswith(module.__name__ + ".")
+        )
+    ]
+
+
+def _checked(cls: type[Environment], reference: str) -> type[Environment]:
+    if not any(scorer.kind != "metric" for scorer in cls.scorers):
+        raise ConfigError(
+            f"{reference}: {cls.__name__} has no reward",
+            hint="Mark a method `(self, rollout) -> float` with @reward.",
+        )
+    if not cls.name:
+        cls.name = _snake(cls.__name__)
+    return cls
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def _suggest(reference: str) -> str:
+    known = [*_library_names(), *ALIASES, *(e.name for e in entry_points(group=GROUP))]
+    close = difflib.get_close_matches(reference, known, n=3, cutoff=0.5)
+    if close:
+        return f"Did you mean {' or '.join(close)}? `athlos list` shows all."
+    if Path(f"{reference}.py").is_file() or (Path(reference) / "__init__.py").is_file():
+        suffix = "" if Path(reference).is_dir() else ".py"
+        return f"There is a file of that name: write ./{reference}{suffix}"
+    return "`athlos list` shows all; a file is written ./name.py."
+
+
+def _suggest_file(location: str) -> str:
+    folder = Path(location).expanduser().parent
+    names = [p.name for p in folder.glob("*.py")] if folder.is_dir() else []
+    close = difflib.get_close_matches(Path(location).name, names, n=3, cutoff=0.5)
+    return f"Did you mean {' or '.join(str(folder / name) for name in close)}?" if close else ""
+
+
+def _summary(readme: Path) -> str:
+    """The first line of prose of a README."""
+    if not readme.is_file():
+        return ""
+    for line in readme.read_text().splitlines():
+        if line.strip() and not line.startswith(("#", "[", "!")):
+            return line.strip()
+    return ""

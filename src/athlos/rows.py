@@ -1,0 +1,229 @@
+"""Rows of a task file: ours, or NeMo Gym's, become tasks.
+
+A row of ours has `prompt` (text or messages) and optionally `info`, `id`, `tools`, `sampling`; a row
+of NeMo Gym has `responses_create_params`. In both, further top-level fields become part of
+`Task.info`; a field that stands in the nested object (`info` or `verifier_metadata`) too has the
+nested value. Source of the latter shape: the NeMo Gym documentation of data set rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from athlos.errors import ConfigError
+from athlos.types import FunctionCall, Message, Task, ToolCall
+
+__all__ = ["check_tools", "read_task_file", "row_to_task"]
+
+_GYM = "responses_create_params"
+_ID_FIELDS = ("id", "task_id", "uuid", "instance_id", "problem_id")
+_SAMPLING = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "max_output_tokens": "max_tokens",
+    "tool_choice": "tool_choice",
+    "parallel_tool_calls": "parallel_tool_calls",
+}
+
+
+def read_task_file(path: Path, tools: Collection[str]) -> Iterator[Task]:
+    """Reads a JSONL file of tasks, one at a time.
+
+    Args:
+        path: The file.
+        tools: Names of the tools that the environment has; a row may not ask for others.
+
+    Raises:
+        ConfigError: Names the file, the line and the field that is wrong.
+    """
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise ConfigError(f"cannot read tasks from {path}: {error.strerror}") from error
+    with file:
+        empty = True
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            empty = False
+            try:
+                task = row_to_task(msgspec.json.decode(line))
+                check_tools(task, tools)
+                yield task
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise ConfigError(f"{path}:{number}: not valid JSON: {error}") from error
+            except ConfigError as error:
+                raise ConfigError(f"{path}:{number}: {error.message}", hint=error.hint) from error
+        if empty:
+            raise ConfigError(f"{path} has no tasks in it")
+
+
+def check_tools(task: Task, tools: Collection[str]) -> None:
+    """Checks that the environment has every tool that a task names.
+
+    Raises:
+        ConfigError: It has not.
+    """
+    for name in task.tools or ():
+        if name not in tools:
+            raise ConfigError(
+                f"the task offers a tool {name!r}, which the environment does not have",
+                hint=f"It has: {', '.join(tools) or 'none'}",
+            )
+
+
+def row_to_task(row: Any) -> Task:
+    """Turns one decoded row into a task.
+
+    Raises:
+        ConfigError: The row has no prompt, or a field has the wrong type.
+    """
+    if not isinstance(row, dict):
+        raise ConfigError(f"a task must be a JSON object, not {type(row).__name__}")
+    row = dict(row)
+    if _GYM in row:
+        return _gym_task(row)
+    if not row.get("prompt"):
+        raise ConfigError(
+            "the task has no prompt",
+            hint="A row needs `prompt` (text or a list of messages), or "
+            "`responses_create_params.input` if it is a NeMo Gym row.",
+        )
+    own = {name: row.pop(name) for name in ("prompt", "tools", "sampling") if name in row}
+    info = _nested(row, "info")
+    own["id"] = _take_id(row, info)
+    return _convert(own | {"info": row | info})
+
+
+def _gym_task(row: dict[str, Any]) -> Task:
+    params = _nested(row, _GYM)
+    metadata = _nested(row, "verifier_metadata")
+    row.pop("agent_ref", None)
+    for name in [name for name in row if name.startswith("_ng_")]:
+        del row[name]
+    messages = list(_messages(params.get("input"), params.get("instructions")))
+    if not messages:
+        raise ConfigError("the task has no prompt: `responses_create_params.input` is empty")
+    tools = params.get("tools")
+    own: dict[str, Any] = {
+        "prompt": messages,
+        "id": _take_id(row, metadata),
+        "info": row | metadata,
+        "tools": None if not tools else [_tool_name(tool) for tool in tools],
+        "sampling": {
+            ours: params[theirs]
+            for theirs, ours in _SAMPLING.items()
+            if params.get(theirs) is not None
+        },
+    }
+    return _convert(own)
+
+
+def _convert(fields: dict[str, Any]) -> Task:
+    try:
+        return msgspec.convert(fields, Task)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"the task is malformed: {error}") from error
+
+
+def _nested(row: dict[str, Any], name: str) -> dict[str, Any]:
+    value = row.pop(name, None)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ConfigError(f"`{name}` must be an object, not {type(value).__name__}")
+    return value
+
+
+def _take_id(row: dict[str, Any], info: dict[str, Any]) -> str:
+    """The row's own name for the task, which stays in `info` too: a verifier may want it."""
+    for name in _ID_FIELDS:
+        value = info.get(name, row.get(name))
+        if isinstance(value, str | int) and not isinstance(value, bool) and str(value):
+            return str(value)
+    return ""
+
+
+def _tool_name(tool: Any) -> str:
+    name = tool.get("name") if isinstance(tool, dict) else None
+    if not isinstance(name, str):
+        raise ConfigError("an entry of `responses_create_params.tools` has no name")
+    return name
+
+
+def _messages(items: Any, instructions: Any) -> Iterator[dict[str, Any] | Message]:
+    """Responses-API input items as chat messages."""
+    if instructions:
+        yield Message("system", str(instructions))
+    if isinstance(items, str):
+        yield Message("user", items)
+        return
+    if not isinstance(items, list):
+        return
+    assistant: Message | None = None  # calls and reasoning beside each other are one message
+    for item in items:
+        if not isinstance(item, dict):
+            raise ConfigError("an entry of `responses_create_params.input` is no object")
+        kind = item.get("type", "message")
+        role = item.get("role")
+        if (
+            kind == "function_call"
+            or kind == "reasoning"
+            or (kind, role) == ("message", "assistant")
+        ):
+            assistant = assistant or Message("assistant")
+            _extend(assistant, item, kind)
+            continue
+        if assistant is not None:
+            yield assistant
+            assistant = None
+        if kind == "function_call_output":
+            yield Message(
+                "tool", _content(item.get("output")), tool_call_id=str(item.get("call_id", ""))
+            )
+        elif kind == "message" and role in ("user", "system", "developer"):
+            yield Message(role, _content(item.get("content")))
+        else:
+            raise ConfigError(
+                f"an entry of `responses_create_params.input` has type {kind!r} and role {role!r}, "
+                "which is not supported"
+            )
+    if assistant is not None:
+        yield assistant
+
+
+def _extend(message: Message, item: dict[str, Any], kind: str) -> None:
+    if kind == "function_call":
+        function = FunctionCall(str(item.get("name", "")), str(item.get("arguments", "")))
+        message.tool_calls = [*message.tool_calls, ToolCall(str(item.get("call_id", "")), function)]
+    elif kind == "reasoning":
+        summary = item.get("summary") or []
+        message.reasoning_content = "".join(str(part.get("text", "")) for part in summary)
+    else:
+        message.content = (message.text or "") + Message("user", _content(item["content"])).text
+
+
+def _content(value: Any) -> str | list[dict[str, Any]]:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list):
+        raise ConfigError("a message of `responses_create_params.input` has no content")
+    parts: list[dict[str, Any]] = []
+    for part in value:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind in ("input_text", "output_text", "text"):
+            parts.append({"type": "text", "text": part.get("text", "")})
+        elif kind == "input_image":
+            url = {"url": part.get("image_url"), "detail": part.get("detail") or "auto"}
+            parts.append({"type": "image_url", "image_url": url})
+        elif isinstance(part, dict):
+            parts.append(part)
+        else:
+            raise ConfigError("a content part of `responses_create_params.input` is no object")
+    if all(part["type"] == "text" for part in parts):
+        return "".join(part["text"] for part in parts)
+    return parts

@@ -1,0 +1,116 @@
+"""What identifies a run: two collections may share a folder only if these are equal."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+from msgspec import Struct, field
+
+from athlos.errors import ConfigError
+
+__all__ = ["EnvironmentSpec", "ModelSpec", "RunFile", "RunSpec"]
+
+# These may differ when a run is resumed: they say where things are, not what they are.
+_FREE = frozenset({"environment.reference", "model.base_url", "tasks_file"})
+_GROWING = ("samples", "limit")
+
+
+class EnvironmentSpec(Struct):
+    """Which environment; `digest` is a hash of its code and data."""
+
+    reference: str
+    name: str
+    version: str
+    digest: str
+    config: dict[str, Any]
+    pass_threshold: float = 1.0
+
+
+class ModelSpec(Struct):
+    """Which model, and where it was."""
+
+    name: str
+    base_url: str
+
+
+class RunSpec(Struct, kw_only=True):
+    """The resolved configuration of a run.
+
+    Attributes:
+        sampling: Every sampling parameter as it is sent.
+        limit: Number of tasks; None for all.
+        tasks_file: File that the tasks came from; "" if they are the environment's own.
+        tasks_digest: Hash of tasks that are not the environment's own.
+        roles: Further models by role.
+    """
+
+    environment: EnvironmentSpec
+    model: ModelSpec
+    agent: dict[str, Any]
+    sampling: dict[str, Any] = field(default_factory=dict)
+    split: str
+    samples: int
+    limit: int | None
+    seed: int | None
+    tasks_file: str = ""
+    tasks_digest: str = ""
+    roles: dict[str, ModelSpec] = field(default_factory=dict)
+
+    def fingerprint(self) -> str:
+        """A hash of what may not change, `samples` and `limit` aside."""
+        kept = {k: v for k, v in _flat(self).items() if not (k in _FREE or k in _GROWING)}
+        encoded = msgspec.json.encode(kept, order="deterministic")
+        return hashlib.blake2b(encoded, digest_size=8).hexdigest()
+
+    def check_resumes(self, earlier: RunSpec, folder: str) -> None:
+        """Checks that this configuration may go on where an earlier one stopped.
+
+        `samples` and `limit` may grow: that asks for more of the same.
+
+        Raises:
+            ConfigError: It may not; every field that differs is named.
+        """
+        before, now = _flat(earlier), _flat(self)
+        differing = [
+            f"{key} was {_show(before.get(key))}, is now {_show(now.get(key))}"
+            for key in sorted({*before, *now} - _FREE - set(_GROWING))
+            if before.get(key) != now.get(key)
+        ]
+        for key in _GROWING:
+            was, wanted = before[key], now[key]
+            if wanted is not None and (was is None or wanted < was):
+                differing.append(f"{key} was {_show(was)}, is now {_show(wanted)} (it may grow)")
+        if differing:
+            raise ConfigError(
+                f"{folder} holds a run with another configuration: {'; '.join(differing)}",
+                hint="Use the same settings to resume it, or another --out for a new run.",
+            )
+
+
+class RunFile(Struct, kw_only=True):
+    """The content of run.json: the configuration, and what it was run with."""
+
+    athlos: str
+    created: str
+    fingerprint: str
+    python: str
+    platform: str
+    git_commit: str | None
+    spec: RunSpec
+
+
+def _flat(spec: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested fields under dotted names; an empty mapping has none."""
+    found: dict[str, Any] = {}
+    for key, value in (spec if isinstance(spec, dict) else msgspec.to_builtins(spec)).items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def _show(value: Any) -> str:
+    return "not set" if value is None else msgspec.json.encode(value).decode()

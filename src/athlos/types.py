@@ -1,0 +1,213 @@
+"""The vocabulary: every noun of a record, as msgspec Structs.
+
+Messages have the OpenAI chat-completions shape, so they travel to a backend, into a record and to a
+trainer without translation. Times are seconds; `started` is Unix time.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+__all__ = [
+    "Call",
+    "Failure",
+    "FunctionCall",
+    "Message",
+    "Rollout",
+    "Task",
+    "Timing",
+    "ToolCall",
+    "Usage",
+]
+
+Role = Literal["system", "developer", "user", "assistant", "tool"]
+Status = Literal["completed", "truncated"]
+
+
+class FunctionCall(Struct):
+    """The function that the model wants called; `arguments` is the JSON text as it wrote it."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(Struct):
+    """One tool call of an assistant message."""
+
+    id: str
+    function: FunctionCall
+    type: Literal["function"] = "function"
+
+
+class Message(Struct, omit_defaults=True):
+    """One chat message.
+
+    `content` is text, or a list of content parts (text, image, audio ...) that is passed through
+    as it is. `reasoning_content` is what the model thought, if the backend separates it.
+    """
+
+    role: Role
+    content: str | list[dict[str, Any]] | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[ToolCall] = []
+    tool_call_id: str | None = None
+    name: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The text of the content, parts joined; "" if there is none."""
+        if self.content is None:
+            return ""
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(str(part.get("text", "")) for part in self.content)
+
+
+class Task(Struct, omit_defaults=True):
+    """One problem.
+
+    Attributes:
+        prompt: The user's text, or the messages that open the conversation.
+        info: What the verifier needs. Never shown to the model.
+        id: Stable name of the task within its environment; derived from the content if empty.
+        tools: Names of the tools that this task offers; None offers all of the environment's.
+        sampling: Sampling parameters that this task asks for; those of the run win over them.
+    """
+
+    prompt: str | list[Message]
+    info: dict[str, Any] = {}
+    id: str = ""
+    tools: list[str] | None = None
+    sampling: dict[str, Any] = {}
+
+    def messages(self) -> list[Message]:
+        """The opening messages, a new list each time."""
+        if isinstance(self.prompt, str):
+            return [Message("user", self.prompt)]
+        return list(self.prompt)
+
+
+class Usage(Struct):
+    """Tokens, as the backend counted them."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def add(self, other: Usage) -> None:
+        """Adds another count to this one."""
+        self.prompt_tokens += other.prompt_tokens
+        self.completion_tokens += other.completion_tokens
+
+
+class Call(Struct, omit_defaults=True):
+    """One request to the policy model inside a rollout.
+
+    Attributes:
+        prompt_messages: How many of the rollout's messages, from the first, were the prompt.
+        finish_reason: As the backend said: `stop`, `length`, `tool_calls`, ...
+        started: Unix time of the request.
+        latency: Seconds until the whole reply was there, waits between tries included.
+        tries: Requests that it took; more than 1 means that some failed and were repeated.
+        prompt_token_ids: What the engine saw, shape (prompt,), if it told us.
+        token_ids: What the engine sampled, shape (completion,).
+        logprobs: One log-probability per sampled token, shape (completion,).
+    """
+
+    prompt_messages: int
+    finish_reason: str
+    usage: Usage
+    started: float
+    latency: float
+    tries: int = 1
+    prompt_token_ids: list[int] | None = None
+    token_ids: list[int] | None = None
+    logprobs: list[float] | None = None
+
+
+class Timing(Struct):
+    """Where an attempt's seconds went; `model` + `environment` + `scoring` <= `duration`."""
+
+    started: float = 0.0
+    duration: float = 0.0
+    model: float = 0.0
+    environment: float = 0.0
+    scoring: float = 0.0
+
+
+class Rollout(Struct):
+    """One scored attempt and its record: a line of `rollouts.jsonl`.
+
+    Attributes:
+        id: `<task_id>.<sample>.<attempt>`, unique in a run.
+        sample: 0-based position in the task's group.
+        attempt: 0, or how many attempts of this sample failed before.
+        status: `truncated` if a limit, not the model or the environment, ended it.
+        stop_reason: `answered`, `environment`, `max_turns`, `max_tokens`, `token_budget`,
+            `context_overflow`, `reasoning_only`, `content_filter`.
+        reward: Weighted sum of `rewards`.
+        rewards: Unweighted value of each reward component.
+        metrics: What the environment measured beside it.
+        extra: Anything else that the environment wants on the record (an extracted answer ...).
+        messages: The whole conversation, opening messages included.
+    """
+
+    id: str
+    task_id: str
+    sample: int
+    environment: str
+    model: str
+    status: Status = field(default="completed")
+    stop_reason: str = ""
+    reward: float = 0.0
+    rewards: dict[str, float] = {}
+    metrics: dict[str, float] = {}
+    extra: dict[str, Any] = {}
+    messages: list[Message] = []
+    calls: list[Call] = []
+    turns: int = 0
+    tool_calls: int = 0
+    tool_errors: int = 0
+    usage: Usage = field(default_factory=Usage)
+    timing: Timing = field(default_factory=Timing)
+    attempt: int = 0
+
+    @property
+    def answer(self) -> str:
+        """Text of the last assistant message, or "" (reasoning is not part of it)."""
+        for message in reversed(self.messages):
+            if message.role == "assistant":
+                return message.text
+        return ""
+
+    @property
+    def completion(self) -> str:
+        """Text of every assistant message, joined by newlines."""
+        return "\n".join(m.text for m in self.messages if m.role == "assistant")
+
+
+class Failure(Struct):
+    """An attempt that ended without a reward: a line of `failures.jsonl`.
+
+    Attributes:
+        failure_class: Whose fault: `model_error`, `environment_error`, `verifier_error`,
+            `judge_error`, `sandbox_error`, `agent_error`, `timeout`, `engine_error`.
+        retryable: Whether a new attempt may end differently without a change of code.
+        traceback: For the author of the code that raised; "" where it would say nothing.
+    """
+
+    id: str
+    task_id: str
+    sample: int
+    attempt: int
+    failure_class: str
+    message: str
+    retryable: bool = False
+    traceback: str = ""
+    environment: str = ""
+    model: str = ""
+    messages: list[Message] = []
+    calls: list[Call] = []
+    usage: Usage = field(default_factory=Usage)
+    timing: Timing = field(default_factory=Timing)
