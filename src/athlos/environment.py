@@ -182,6 +182,23 @@ class Environment:
     async def teardown(self) -> None:
         """Frees what `setup` took. Always runs, also after a failure or a cancellation."""
 
+    @classmethod
+    def make_config(cls, settings: Any = None) -> Any:
+        """Checks settings (a mapping, or a `Config`) and completes them with defaults.
+
+        Raises:
+            ConfigError: Names the setting that is unknown, missing or has the wrong type.
+        """
+        if isinstance(settings, cls.Config):
+            return settings
+        try:
+            return msgspec.convert(dict(settings or {}), cls.Config, strict=False)
+        except msgspec.ValidationError as error:
+            names = ", ".join(field.name for field in msgspec.structs.fields(cls.Config))
+            raise ConfigError(
+                f"environment {cls.name}: {error}", hint=f"Its settings are: {names or 'none'}"
+            ) from error
+
     @property
     def rng(self) -> random.Random:
         """Random numbers of this attempt, from `seed`: the same ones whenever it is repeated."""

@@ -154,12 +154,11 @@ def print_result(collection: Collection, *, as_json: bool) -> None:
     if len(collection.failures) > 3:
         console.print(Text(f"  … {len(collection.failures) - 3} more in failures.jsonl", "red"))
     console.print()
-    console.print(f"  rollouts  {collection.out}/rollouts.jsonl", highlight=False, soft_wrap=True)
+    names = ["rollouts.jsonl", "metrics.json"]
     if collection.failures:
-        console.print(
-            f"  failures  {collection.out}/failures.jsonl", highlight=False, soft_wrap=True
-        )
-    console.print(f"  metrics   {collection.out}/metrics.json", highlight=False, soft_wrap=True)
+        names.insert(1, "failures.jsonl")
+    for name in names:
+        console.print(f"  {collection.out}/{name}", highlight=False, soft_wrap=True)
     if collection.stopped:
         console.print(
             Text(f"interrupted; the same command with --out {collection.out} goes on", "yellow")

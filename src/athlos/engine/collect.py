@@ -1,4 +1,4 @@
-"""`collect`: from an environment and a model to records. The one engine, for all who need rollouts."""
+"""`collect`: from an environment and a model to records. The one engine for all that need them."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def collect(
     if (sampling or {}).get("n", 1) != 1 or model.sampling.get("n", 1) != 1:
         raise ConfigError("an attempt uses one completion a call; use `samples` instead of `n`")
     env = load(environment)
-    typed = make_config(env, config)
+    typed = env.make_config(config)
     agent = agent or ToolLoop()
     source = TaskSource(env, typed, split, tasks)
     spec = RunSpec(
@@ -115,24 +115,6 @@ def collect(
         env, environment, typed, model, agent, source, spec, dict(models or {}),
         concurrency=concurrency, deadline=deadline, out=None if out is None else Path(out),
     )  # fmt: skip
-
-
-def make_config(env: type[Environment], config: Any) -> Any:
-    """Checks settings against the environment's `Config`.
-
-    Raises:
-        ConfigError: Names the setting that is unknown or has the wrong type.
-    """
-    if isinstance(config, env.Config):
-        return config
-    try:
-        return msgspec.convert(dict(config or {}), env.Config, strict=False)
-    except msgspec.ValidationError as error:
-        names = ", ".join(env.Config.__struct_fields__) or "none"  # type: ignore[attr-defined]
-        raise ConfigError(
-            f"environment {env.name}: {error!s}",
-            hint=f"Its settings are: {names}",
-        ) from error
 
 
 class Collection:
@@ -227,7 +209,7 @@ class Collection:
         return self.summary()
 
     async def close_models(self) -> None:
-        """Closes the policy and the other models, for a caller that made them for this collection."""
+        """Closes the policy and the other models, for a caller that made them for it."""
         for model in (self._model, *self._models.values()):
             await model.close()
 
@@ -416,7 +398,7 @@ class _Roles(dict[str, Model]):
 
 
 def _writable(outcome: Rollout | Failure) -> Rollout | Failure:
-    """The outcome, or a failure in its place if the environment put into it what JSON cannot hold."""
+    """The outcome, or a failure if the environment put into it what JSON cannot hold."""
     from athlos.engine.attempt import as_failure
 
     if isinstance(outcome, Rollout) and outcome.extra:

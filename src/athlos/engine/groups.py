@@ -1,4 +1,4 @@
-"""Groups: the rollouts of one task, held back until all are there, for rewards that compare them."""
+"""Groups: the rollouts of one task, held back until all are there to be compared."""
 
 from __future__ import annotations
 

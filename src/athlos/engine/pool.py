@@ -87,8 +87,8 @@ class ProcessPool:
             self._slots.put_nowait(worker if usable else None)
         ok, value, extra = pickle.loads(answer)  # noqa: S301 - from our own worker
         if not ok:
-            error, trace = value
-            raise VerifierError(f"reward {method!r} raised {error}", hint=trace)
+            raised, trace = value
+            raise VerifierError(f"reward {method!r} raised {raised}", hint=trace)
         rollout.extra.update(extra)
         return value
 

@@ -133,7 +133,8 @@ def encode_request(
     request: dict[str, Any] = {"model": model, "messages": messages}
     if tools:
         request["tools"] = tools
-    return _encoder.encode(request | sampling if sampling else request)
+    request.update(sampling)
+    return _encoder.encode(request)
 
 
 def decode_reply(body: bytes) -> Reply:

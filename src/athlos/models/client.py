@@ -130,9 +130,8 @@ class Model:
                 "(OPENAI_API_KEY by default).",
             )
         if response.status != 200:
-            error = status_error(response)
             raise ConfigError(
-                f"{self.base_url}/models answered {error.message}",
+                f"{self.base_url}/models answered {status_error(response).message}",
                 hint="Is --base-url the server's OpenAI base, usually ending in /v1?",
             )
         try:
