@@ -1,8 +1,9 @@
 """A fake OpenAI-compatible model server, lighter than any client it is used to measure.
 
-Run it as its own process, `python benchmarks/fake_server.py --port 8000 --latency 0.05`, or from another
-benchmark with `with running(latency=0.05) as base_url: ...`. It answers `POST .../chat/completions` after
-a fixed latency and `GET .../models` at once; HTTP/1.1 keep-alive, on 127.0.0.1 only.
+Run it as its own process, `python benchmarks/fake_server.py --port 8000 --latency 0.05`, or from
+another benchmark with `with running(latency=0.05) as base_url: ...`. It answers
+`POST .../chat/completions` after a fixed latency and `GET .../models` at once; HTTP/1.1 keep-alive,
+on 127.0.0.1 only.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import msgspec
@@ -19,8 +20,9 @@ import uvloop
 
 MODEL = "fake-model"
 TEXT = (
-    "First subtract 7 from both sides, which leaves 3x = 36. Dividing both sides by 3 gives x = 12. "
-    "Substituting back, 3 * 12 + 7 = 43, so the value satisfies the equation. The answer is \\boxed{12}."
+    "First subtract 7 from both sides, which leaves 3x = 36. Dividing both sides by 3 gives "
+    "x = 12. Substituting back, 3 * 12 + 7 = 43, so the value satisfies the equation. "
+    "The answer is \\boxed{12}."
 )
 
 
@@ -46,8 +48,8 @@ _decode = msgspec.json.Decoder(_Request).decode
 
 def _http(status: str, document: Any) -> bytes:
     body = msgspec.json.encode(document)
-    head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    headers = f"content-type: application/json\r\ncontent-length: {len(body)}"
+    return f"HTTP/1.1 {status}\r\n{headers}\r\n\r\n".encode() + body
 
 
 def _completion(message: dict[str, Any], finish_reason: str) -> bytes:
@@ -78,8 +80,8 @@ BAD_REQUEST = _http("400 Bad Request", {"error": {"message": "bad request", "typ
 class Policy:
     """Decides the reply: a tool call in the first `tool_calls` calls of a conversation, then text.
 
-    The call's number is the number of assistant messages in the request; a request without tools always
-    gets text. The first tool offered is called with `arguments`.
+    The call's number is the number of assistant messages in the request; a request without tools
+    always gets text. The first tool offered is called with `arguments`.
     """
 
     def __init__(self, tool_calls: int = 0, arguments: str = "{}") -> None:
@@ -113,12 +115,13 @@ class Connection(asyncio.Protocol):
         self.replies: deque[bytes] = deque()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(
-            asyncio.Transport, transport
-        )  # uvloop's is one by shape, not by class
+        """Keeps the transport to write to."""
+        # uvloop's transport is an asyncio.Transport by shape, not by class.
+        self.transport = cast(asyncio.Transport, transport)
         self.call_later = asyncio.get_running_loop().call_later
 
     def data_received(self, data: bytes) -> None:
+        """Answers each complete request; keeps the rest for the next packet."""
         data = self.buffer + data if self.buffer else data
         while (head_end := data.find(b"\r\n\r\n")) >= 0:
             head = data[:head_end].lower()
@@ -189,10 +192,8 @@ def main() -> None:
     parser.add_argument("--arguments", default="{}", help="JSON arguments of each tool call")
     options = parser.parse_args()
     policy = Policy(options.tool_calls, options.arguments)
-    try:
+    with suppress(KeyboardInterrupt):
         uvloop.run(serve(options.port, options.latency, policy))
-    except KeyboardInterrupt:
-        pass
 
 
 if __name__ == "__main__":

@@ -194,7 +194,7 @@ class Pyqwest:
         import pyqwest
 
         # A proxy of one's own switches the environment's off; this one applies to no host.
-        nowhere = pyqwest.Proxy("http://127.0.0.1:9", no_proxy="*")
+        nowhere = pyqwest.Proxy("http://127.0.0.1:9", no_proxy="*,0.0.0.0/0,::/0")
         self.transport = pyqwest.HTTPTransport(
             timeout=settings.timeout,
             connect_timeout=settings.connect_timeout,
@@ -203,16 +203,17 @@ class Pyqwest:
             proxy=nowhere if settings.hardened else None,
             follow_redirects=not settings.hardened,
             enable_otel=False,
+            use_system_dns=True,
         )
         self.client = pyqwest.Client(self.transport)
-        self.headers = pyqwest.Headers(HEADERS)
+        self.headers = pyqwest.Headers(list(HEADERS.items()))
 
     async def post(self, url: str, body: bytes) -> tuple[int, Any]:  # noqa: D102
         response = await self.client.post(url, self.headers, body)
         return response.status, response.content
 
     async def stream(self, url: str) -> AsyncIterator[Any]:  # noqa: D102
-        async with await self.client.stream("POST", url, self.headers, BODY) as response:
+        async with self.client.stream("POST", url, self.headers, BODY) as response:
             async for chunk in response.content:
                 yield chunk
 
@@ -592,9 +593,8 @@ async def outcome(request: Awaitable[tuple[int, Any]], limit: float = 8) -> str:
         return f"{describe(error)} after {time.perf_counter() - start:.2f} s"
 
 
-async def cancellation(name: str, server: HostileServer) -> dict[str, str]:
+async def cancellation(name: str, server: HostileServer, results: dict[str, str]) -> None:
     """Cancels one request, then 1,000 at once, then uses the same client again."""
-    results = {}
     client = CLIENTS[name](Settings(64))
     for mode in ("slow", "slow-body"):
         task = asyncio.create_task(client.post(f"{server.url}/{mode}", BODY))
@@ -614,6 +614,7 @@ async def cancellation(name: str, server: HostileServer) -> dict[str, str]:
     results["request after cancel"] = await outcome(client.post(f"{server.url}/ok", BODY))
     for limit in (64, 1024):
         pool = CLIENTS[name](Settings(limit))
+        await asyncio.sleep(0.3)
         base, memory = server.open, 0.0
         for round_number in range(4):
             if round_number == 1:  # the first round pays for buffers that are kept
@@ -642,12 +643,10 @@ async def cancellation(name: str, server: HostileServer) -> dict[str, str]:
         )
         await pool.close()
     await client.close()
-    return results
 
 
-async def breakage(name: str, server: HostileServer) -> dict[str, str]:
+async def breakage(name: str, server: HostileServer, results: dict[str, str]) -> None:
     """Resets, broken bodies and stale connections: what is raised, is a POST sent twice."""
-    results = {}
     modes = (
         "reset-before reset-middle close-before short-body half-chunked bad-chunk garbage bad-gzip"
     )
@@ -671,12 +670,10 @@ async def breakage(name: str, server: HostileServer) -> dict[str, str]:
     )
     results["after all that"] = await outcome(client.post(f"{server.url}/ok", BODY))
     await client.close()
-    return results
 
 
-async def deadlines(name: str, server: HostileServer) -> dict[str, str]:
+async def deadlines(name: str, server: HostileServer, results: dict[str, str]) -> None:
     """Refused, unreachable and too slow."""
-    results = {}
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         client = CLIENTS[name](Settings(timeout=3))
@@ -709,12 +706,10 @@ async def deadlines(name: str, server: HostileServer) -> dict[str, str]:
     )
     await client.close()
     results["request after close"] = await outcome(client.post(f"{server.url}/ok", BODY))
-    return results
 
 
-async def surroundings(name: str, server: HostileServer) -> dict[str, str]:
+async def surroundings(name: str, server: HostileServer, results: dict[str, str]) -> None:
     """Redirects, proxies, streaming, many connections."""
-    results = {}
     for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         os.environ[variable] = server.url
         for hardened in (False, True):
@@ -746,7 +741,6 @@ async def surroundings(name: str, server: HostileServer) -> dict[str, str]:
         wall = time.perf_counter() - start
         results["1,024 in flight, 50 ms, 10,240"] = f"{dict(done)} in {wall:.1f} s"
         await client.close()
-    return results
 
 
 EXPERIMENTS = {
@@ -759,14 +753,20 @@ EXPERIMENTS = {
 
 async def experiment(group: str, name: str) -> dict[str, str]:
     """Runs one group of experiments against a hostile server of its own."""
-    async with HostileServer() as server, asyncio.timeout(100):
-        return await EXPERIMENTS[group](name, server)
+    results: dict[str, str] = {}
+    async with HostileServer() as server:
+        try:
+            async with asyncio.timeout(60):
+                await EXPERIMENTS[group](name, server, results)
+        except Exception as error:  # noqa: BLE001 - a group that cannot end is a finding too
+            results[f"{group} stopped"] = describe(error)
+    return results
 
 
 async def one_post(name: str, url: str, close: bool = True) -> int:
     """One request with a client of its own; returns the status."""
     client = CLIENTS[name](Settings(timeout=3))
-    status = (await client.post(url, BODY))[0]
+    status, _ = await client.post(url, BODY)
     if close:
         await client.close()
     return status

@@ -5,9 +5,11 @@ One instance is one attempt at one task, so state lives on `self`. Methods may b
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import random
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+import typing
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias, TypeVar, overload
 
@@ -168,10 +170,14 @@ class Environment:
             """A context manager, entered once a run; its value is `self.shared` everywhere."""
             return nullcontext()
 
-    async def setup(self) -> None:
-        """Prepares the state of this attempt."""
+    def setup(self) -> Awaitable[None] | None:
+        """Prepares the state of this attempt.
 
-    async def reply(self, message: Message) -> Reply:
+        It may replace `self.task`, to open the conversation with what it made up.
+        """
+        return None
+
+    def reply(self, message: Message) -> Awaitable[Reply] | Reply:
         """The environment's turn after an assistant message without tool calls.
 
         Returns:
@@ -179,8 +185,9 @@ class Environment:
         """
         return None
 
-    async def teardown(self) -> None:
+    def teardown(self) -> Awaitable[None] | None:
         """Frees what `setup` took. Always runs, also after a failure or a cancellation."""
+        return None
 
     @classmethod
     def make_config(cls, settings: Any = None) -> Any:
@@ -237,14 +244,17 @@ def _find_scorers(cls: type) -> tuple[Scorer, ...]:
 
 
 def _config_type(cls: type) -> type:
-    """The environment's settings as a Struct, also when they were written as a plain class."""
+    """The settings as a Struct, also if written as a plain class or dataclass."""
     config = cls.__dict__.get("Config", getattr(cls, "Config", Config))
     if isinstance(config, type) and issubclass(config, msgspec.Struct):
         return config
-    annotations = inspect.get_annotations(config, eval_str=True)
     fields: list[Any] = []
-    for name, hint in annotations.items():
+    for name, hint in typing.get_type_hints(config, include_extras=True).items():
         default = getattr(config, name, msgspec.NODEFAULT)
+        if dataclasses.is_dataclass(config):
+            factory = config.__dataclass_fields__[name].default_factory
+            if factory is not dataclasses.MISSING:
+                default = msgspec.field(default_factory=factory)
         if isinstance(default, list | dict | set):
             default = msgspec.field(default_factory=default.copy)
         fields.append((name, hint) if default is msgspec.NODEFAULT else (name, hint, default))

@@ -1,6 +1,6 @@
 """Rows of a task file: ours, or NeMo Gym's, become tasks.
 
-A row of ours has `prompt` (text or messages) and may have `info`, `id`, `tools`, `sampling`; a row of
+A row of ours has `prompt` (text or messages) and may have `info`, `id`, `tools`, `sampling`; one of
 NeMo Gym has `responses_create_params`. In both, further top-level fields become part of
 `Task.info`; a field that stands in the nested object (`info` or `verifier_metadata`) too has the
 nested value. Source of the latter shape: the NeMo Gym documentation of data set rows.

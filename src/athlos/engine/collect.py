@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, suppress
@@ -17,8 +16,9 @@ from athlos.engine.attempt import Attempts, Job
 from athlos.engine.groups import Groups
 from athlos.engine.plan import Source, TaskSource, plan_tasks
 from athlos.engine.pool import ProcessPool
+from athlos.engine.shared import enter_shared
 from athlos.environment import Environment
-from athlos.errors import AthlosError, ConfigError, EnvError
+from athlos.errors import ConfigError, EnvError
 from athlos.metrics.summary import FailureStats, RolloutStats, Summary, Tally
 from athlos.models.client import Model
 from athlos.registry import digest, load
@@ -291,7 +291,7 @@ class Collection:
         return Attempts(
             env=self._env,
             config=self._config,
-            shared=await self._enter_shared(stack),
+            shared=await enter_shared(self._env, self._config, stack),
             models=_Roles(self._models),
             model=self._model,
             agent=self._agent,
@@ -300,21 +300,6 @@ class Collection:
             deadline=self._deadline,
             pool=pool,
         )
-
-    async def _enter_shared(self, stack: AsyncExitStack) -> Any:
-        try:
-            manager: Any = self._env.shared(self._config)
-            if inspect.isawaitable(manager):
-                manager = await manager
-            if hasattr(manager, "__aenter__"):
-                return await stack.enter_async_context(manager)
-            return stack.enter_context(manager)
-        except AthlosError:
-            raise
-        except Exception as error:
-            raise EnvError(
-                f"shared() of {self._env.name} raised {type(error).__name__}: {error}"
-            ) from error
 
     async def _collect(self, attempts: Attempts, jobs: list[Job]) -> None:
         groups = None

@@ -1,0 +1,1 @@
+"""Connectors: environments of other libraries, by reference `<library>:<argument>`."""

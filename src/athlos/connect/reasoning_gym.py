@@ -1,0 +1,148 @@
+"""The 100+ procedural generators of the library reasoning-gym, each with its own scorer.
+
+`reasoning-gym:leg_counting` is the data set `leg_counting`; its settings are those of the library's
+own configuration class (`--env.max_animals 5`), with `size` and `seed` among them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+
+from athlos import ConfigError, Environment, Rollout, Task, reward
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", SyntaxWarning)  # of one of the library's dependencies
+    from reasoning_gym.factory import DATASETS
+
+__all__ = ["load"]
+
+_SPLIT_SEEDS = {"test": 1_000_003, "train": 42}
+_FORMAT = "Put your final answer between <answer> and </answer>."
+
+
+def load(name: str) -> type[Environment]:
+    """The environment of one data set.
+
+    Raises:
+        ConfigError: There is no such data set.
+    """
+    if name not in DATASETS or name == "composite":
+        close = difflib.get_close_matches(name, DATASETS, n=3, cutoff=0.4)
+        hint = f"Did you mean {' or '.join(close)}?" if close else f"There are: {_names()}"
+        raise ConfigError(f"reasoning-gym has no data set {name!r}", hint=hint)
+    dataset, settings = DATASETS[name]
+    return type(
+        "ReasoningGym",
+        (_ReasoningGym,),
+        {
+            "__doc__": f"The data set {name} of reasoning-gym.",
+            "__module__": __name__,
+            "name": f"reasoning-gym:{name}",
+            "version": _version(),
+            "Config": settings,
+            "dataset_class": dataset,
+            "settings_class": settings,
+        },
+    )
+
+
+class _ReasoningGym(Environment):
+    dataset_class: Any
+    settings_class: Any
+
+    @classmethod
+    def _dataset(cls, config: Any) -> Any:
+        try:
+            settings = cls.settings_class(**msgspec.structs.asdict(config))
+            if hasattr(settings, "validate"):
+                settings.validate()
+            return cls.dataset_class(config=settings)
+        except (AssertionError, ValueError, TypeError) as error:
+            raise ConfigError(f"{cls.name}: the library refuses these settings: {error}") from error
+
+    @classmethod
+    def tasks(cls, config: Any, split: str) -> Iterator[Task]:
+        """`size` tasks; the split decides the seed if none is set."""
+        config = _seeded(config, split)
+        dataset = cls._dataset(config)
+        for index in range(config.size):
+            entry = dataset[index]
+            yield Task(
+                prompt=f"{entry['question'].strip()}\n\n{_FORMAT}",
+                info={"index": index, "seed": config.seed, "answer": entry["answer"]},
+                id=f"{config.seed}-{index}",
+            )
+
+    @classmethod
+    @contextmanager
+    def shared(cls, config: Any) -> Iterator[dict[int, Any]]:
+        """Data sets by seed: a scorer needs its entry as the library made it, not as JSON."""
+        yield {}
+
+    def _entry(self) -> tuple[Any, Any]:
+        info = self.task.info
+        seed = info.get("seed", 0)
+        datasets: Any = self.shared
+        if seed not in datasets:
+            datasets[seed] = self._dataset(_seeded(self.config, "test", seed))
+        dataset = datasets[seed]
+        # a row that was made elsewhere brings its own entry
+        return dataset, dataset[info["index"]] if "index" in info else info
+
+    @reward
+    def correct(self, rollout: Rollout) -> float:
+        """The library's own score of the answer, 0 to 1; some data sets give partial credit."""
+        answer = extract_answer(rollout.answer)
+        rollout.extra["extracted_answer"] = answer
+        dataset, entry = self._entry()
+        try:
+            return float(dataset.score_answer(answer, entry))
+        except Exception:  # noqa: BLE001 - the scorers stumble over malformed answers in many ways
+            return 0.0
+
+
+def extract_answer(text: str) -> str:
+    """The content of the last <answer> tag, else of the first box, else the whole text."""
+    found = None
+    start = text.find("<answer>")
+    while start >= 0:
+        end = text.find("</answer>", start)
+        if end < 0:
+            break
+        found = text[start + len("<answer>") : end].strip()
+        start = text.find("<answer>", end)
+    if found is not None:
+        return found
+    start = text.find("\\boxed{")
+    end = text.find("}", start)
+    if 0 <= start < end:
+        return text[start + len("\\boxed{") : end].strip()
+    return text.strip()
+
+
+def _seeded(config: Any, split: str, seed: int | None = None) -> Any:
+    if seed is None:
+        seed = config.seed
+    if seed is None:
+        seed = _SPLIT_SEEDS.get(split)
+        if seed is None:
+            raise ConfigError(
+                f"reasoning-gym has no split {split!r}", hint="It has: train, test (or --env.seed)"
+            )
+    return msgspec.structs.replace(config, seed=seed)
+
+
+def _names() -> str:
+    return ", ".join(sorted(DATASETS))
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("reasoning-gym")
