@@ -155,23 +155,30 @@ class Connection(asyncio.Protocol):
             self.transport.write(reply)
 
 
-async def serve(port: int, latency: float, policy: Policy) -> None:
-    """Serves on 127.0.0.1 until cancelled; prints the base URL when it listens."""
+async def serve(port: int, latency: float, policy: Policy, *, with_stdin: bool = False) -> None:
+    """Serves on 127.0.0.1 until cancelled; prints the base URL when it listens.
+
+    With `with_stdin` it also ends when standard input closes, so that it never outlives its parent.
+    """
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
         lambda: Connection(policy, latency), "127.0.0.1", port, backlog=4096
     )
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", flush=True)
+    ended = asyncio.Event()
+    if with_stdin:
+        loop.add_reader(sys.stdin.fileno(), ended.set)
     async with server:
-        await server.serve_forever()
+        await ended.wait()
 
 
 @contextmanager
 def running(*, latency: float = 0.0, tool_calls: int = 0, arguments: str = "{}") -> Iterator[str]:
     """Runs the server in a process of its own; yields its base URL, `http://127.0.0.1:PORT/v1`."""
     command = [sys.executable, __file__, "--port", "0", "--latency", str(latency)]
-    command += ["--tool-calls", str(tool_calls), "--arguments", arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    command += ["--tool-calls", str(tool_calls), "--arguments", arguments, "--with-stdin"]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
     try:
         assert process.stdout is not None
         base_url = process.stdout.readline().strip()
@@ -190,10 +197,11 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before a chat reply")
     parser.add_argument("--tool-calls", type=int, default=0, help="tool calls per conversation")
     parser.add_argument("--arguments", default="{}", help="JSON arguments of each tool call")
+    parser.add_argument("--with-stdin", action="store_true", help="end when stdin closes")
     options = parser.parse_args()
     policy = Policy(options.tool_calls, options.arguments)
     with suppress(KeyboardInterrupt):
-        uvloop.run(serve(options.port, options.latency, policy))
+        uvloop.run(serve(options.port, options.latency, policy, with_stdin=options.with_stdin))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from athlos.cli.dotted import DottedCommand
+
 if TYPE_CHECKING:
     from athlos.engine import Collection
 
@@ -28,11 +30,7 @@ A run that was interrupted or killed goes on when the same command names the sam
 """
 
 
-@click.command(
-    "run",
-    epilog=_EPILOG,
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
-)
+@click.command("run", cls=DottedCommand, epilog=_EPILOG)
 @click.argument("reference", metavar="ENVIRONMENT", required=False)
 @click.option("--model", metavar="NAME", help="Name at the server; `local` or `local:FILE.gguf`.")
 @click.option("--base-url", metavar="URL", help="Of the server, with /v1. [env: OPENAI_BASE_URL]")
@@ -57,15 +55,13 @@ A run that was interrupted or killed goes on when the same command names the sam
 @click.option("--config", metavar="FILE", help="YAML file with any of these settings.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress, only the result.")
-@click.argument(
-    "extra", nargs=-1, type=click.UNPROCESSED, metavar="[--env.KEY V] [--sampling.KEY V]"
-)
+@click.pass_context
 def command(
+    context: click.Context,
     reference: str | None,
     config: str | None,
     as_json: bool,
     quiet: bool,
-    extra: tuple[str, ...],
     **options: Any,
 ) -> int:
     """Collect rollouts of ENVIRONMENT by a model, and score them.
@@ -77,7 +73,7 @@ def command(
     from athlos.cli.settings import Settings
 
     given = {name: value for name, value in options.items() if value not in (None, ())}
-    settings = Settings.read(reference, config, given, extra)
+    settings = Settings.read(reference, config, given, context.meta["dotted"])
     collection = settings.collection(default_out)
     try:
         _loop(_collect(collection, as_json=as_json, quiet=quiet))

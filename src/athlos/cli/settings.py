@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct, field
 
+from athlos.cli.dotted import Group
 from athlos.errors import ConfigError
+from athlos.models import Deadlines, Model, Retry
 
 if TYPE_CHECKING:
     from athlos.engine import Collection
-    from athlos.models import Model
 
 __all__ = ["RoleSettings", "Settings"]
 
@@ -51,6 +52,7 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
     token_budget: int | None = None
     deadline: float = 3600.0
     call_deadline: float = 1200.0
+    retry: Retry = field(default_factory=Retry)
     out: str | None = None
     env: dict[str, Any] = field(default_factory=dict)
     sampling: dict[str, Any] = field(default_factory=dict)
@@ -58,7 +60,7 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
 
     @classmethod
     def read(
-        cls, reference: str | None, file: str | None, options: dict[str, Any], extra: Sequence[str]
+        cls, reference: str | None, file: str | None, options: dict[str, Any], dotted: Group
     ) -> Settings:
         """Merges a run file with options, which win.
 
@@ -67,8 +69,9 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
         """
         merged = _read_yaml(Path(file)) if file else {}
         merged |= options
-        for group, key, value in _dotted(extra):
-            merged[group] = {**(merged.get(group) or {}), key: value}
+        for group, values in dotted.items():
+            if values:
+                merged[group] = {**(merged.get(group) or {}), **values}
         if reference:
             merged["environment"] = reference
         try:
@@ -87,7 +90,6 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
         """
         from athlos.agents import ToolLoop
         from athlos.engine import collect
-        from athlos.models import Deadlines
         from athlos.registry import load
 
         assert self.environment is not None
@@ -102,14 +104,16 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
             role: _model(s.model, s.base_url, s.api_key_env, sampling=s.sampling)
             for role, s in self.models.items()
         }
-        model = _model(self.model, self.base_url, self.api_key_env, deadlines=deadlines)
+        model = _model(
+            self.model, self.base_url, self.api_key_env, deadlines=deadlines, retry=self.retry
+        )
         local = (self.model or "").partition(":")[0] == "local"
         return collect(
             self.environment,
             model,
             samples=self.samples,
             limit=self.limit,
-            concurrency=self.concurrency or (_LOCAL_SLOTS if local else 64),
+            concurrency=self._concurrency(local),
             split=self.split,
             tasks=self.tasks,
             config=self.env,
@@ -120,6 +124,11 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
             deadline=self.deadline,
             out=self.out or default_out(env.name, self.model or "model"),
         )
+
+    def _concurrency(self, local: bool) -> int:
+        if self.concurrency is not None:
+            return self.concurrency
+        return _LOCAL_SLOTS if local else 64
 
     def _sampling(self) -> dict[str, Any]:
         named = {
@@ -135,8 +144,6 @@ _FIELDS = Settings.__struct_fields__
 
 
 def _model(name: str | None, base_url: str | None, api_key_env: str, **options: Any) -> Model:
-    from athlos.models import Model
-
     if name is not None and (name == "local" or name.startswith("local:")):
         if base_url:
             raise ConfigError(f"--model {name} is the embedded model and has no --base-url")
@@ -161,36 +168,3 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         hint = f"Did you mean {close[0]!r}?" if close else f"Keys: {', '.join(_FIELDS)}"
         raise ConfigError(f"{path}: unknown key {unknown[0]!r}", hint=hint)
     return value
-
-
-def _dotted(extra: Sequence[str]) -> list[tuple[str, str, Any]]:
-    """`--env.KEY VALUE` and `--sampling.KEY VALUE`, also written with `=`."""
-    found: list[tuple[str, str, Any]] = []
-    words = list(extra)
-    while words:
-        word = words.pop(0)
-        name, has_value, value = word.partition("=")
-        group, _, key = name.removeprefix("--").partition(".")
-        if not name.startswith("--"):
-            raise ConfigError(f"unexpected argument {word!r}")
-        if group not in ("env", "sampling") or not key:
-            options = [f"--{field.replace('_', '-')}" for field in _FIELDS]
-            close = difflib.get_close_matches(name, options, n=1)
-            hint = f"Did you mean {close[0]}?" if close else "`athlos run --help` shows all."
-            raise ConfigError(f"there is no option {name}", hint=hint)
-        if not has_value:
-            if not words:
-                raise ConfigError(f"option {name} needs a value")
-            value = words.pop(0)
-        found.append((group, key, _value(value)))
-    return found
-
-
-def _value(text: str) -> Any:
-    """A word of the command line as the YAML it would be in a run file."""
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text

@@ -7,6 +7,8 @@ import sys
 
 import click
 
+from athlos.cli.dotted import DottedCommand
+
 _EPILOG = """\b
 Examples:
   athlos show counter
@@ -15,29 +17,24 @@ Examples:
 """
 
 
-@click.command(
-    "show",
-    epilog=_EPILOG,
-    context_settings={"ignore_unknown_options": True},
-)
+@click.command("show", cls=DottedCommand, epilog=_EPILOG)
 @click.argument("reference", metavar="ENVIRONMENT")
 @click.option("--task", default="0", metavar="ID", help="Id or position of the task. [0]")
 @click.option("--split", default="test", metavar="NAME", help="Which tasks. [test]")
 @click.option("--tasks", metavar="FILE", help="JSONL file of tasks, ours or NeMo Gym's.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-@click.argument("extra", nargs=-1, type=click.UNPROCESSED, metavar="[--env.KEY V]...")
+@click.pass_context
 def command(
-    reference: str, task: str, split: str, tasks: str | None, as_json: bool, extra: tuple[str, ...]
+    context: click.Context, reference: str, task: str, split: str, tasks: str | None, as_json: bool
 ) -> None:
     """Show one task of ENVIRONMENT, its prompt and tools as the model sees them."""
     import msgspec
 
-    from athlos.cli.settings import Settings
     from athlos.engine.preview import preview
     from athlos.registry import digest, load
 
     env = load(reference)
-    config = env.make_config(Settings.read(reference, None, {}, extra).env)
+    config = env.make_config(context.meta["dotted"]["env"])
     shown = asyncio.run(preview(env, config, split=split, tasks=tasks, task=task))
     settings = msgspec.to_builtins(config)
     scorers = [scorer._asdict() for scorer in env.scorers]

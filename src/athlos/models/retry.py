@@ -12,7 +12,7 @@ from msgspec import Struct
 __all__ = ["Retry"]
 
 
-class Retry(Struct, frozen=True, kw_only=True):
+class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The retry rule of a model client. Its bound is the call's deadline, and then `max_tries`.
 
     Attributes:

@@ -1,0 +1,5 @@
+"""`python -m athlos`, the same as `athlos`."""
+
+from athlos.cli import main
+
+main()

@@ -1,0 +1,61 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COUNTER = '''\
+from athlos import Environment, Rollout, Task, reward, tool
+
+class Counter(Environment):
+    """Reach the target by adding numbers."""
+
+    @classmethod
+    def tasks(cls, config, split):
+        for target in range(3, 103):
+            yield Task(prompt=f"Bring the counter to {target}.", info={"target": target})
+
+    async def setup(self):                 # optional; self is fresh for every attempt
+        self.count = 0
+
+    @tool
+    async def add(self, amount: int) -> int:
+        """Add an amount to the counter.
+
+        Args:
+            amount: What to add; may be negative.
+        """
+        self.count += amount
+        return self.count
+
+    @reward
+    def reached(self, rollout: Rollout) -> float:
+        return float(self.count == self.task.info["target"])
+'''
+
+
+@pytest.fixture
+def counter_file(tmp_path: Path) -> Path:
+    """The example of the documentation, word for word, in a file."""
+    path = tmp_path / "counter.py"
+    path.write_text(COUNTER)
+    return path
+
+
+@pytest.fixture
+def athlos(tmp_path: Path):
+    """Runs the command line in a process of its own, in an empty folder."""
+
+    def run(*arguments: object, env: dict[str, str] | None = None, timeout: float = 120):
+        variables = {k: v for k, v in os.environ.items() if not k.startswith("OPENAI_")}
+        return subprocess.run(
+            [sys.executable, "-m", "athlos", *map(str, arguments)],
+            cwd=tmp_path,
+            env={**variables, "COLUMNS": "100", **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    return run
