@@ -263,9 +263,11 @@ def _inclusion_exclusion(rng: Random) -> tuple[str, str]:
 def _complex_product(rng: Random) -> tuple[str, str]:
     a, b, c, d = (_nonzero(rng, 7) for _ in range(4))
     first, second = latex.complex_number(a, b), latex.complex_number(c, d)
+    part, answer = rng.choice([("real", a * c - b * d), ("imaginary", a * d + b * c)])
     return (
-        f"Multiply the complex numbers, where $i^2 = -1$: $({first})({second})$.",
-        latex.complex_number(a * c - b * d, a * d + b * c),
+        f"Multiply the complex numbers ${first}$ and ${second}$. "
+        f"What is the {part} part of the product?",
+        str(answer),
     )
 
 

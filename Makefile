@@ -1,0 +1,15 @@
+# Each target is a script of the same name, which works without make, too.
+.PHONY: setup run test check bench docs
+
+setup:
+	bash scripts/setup
+run:
+	bash scripts/run
+test:
+	bash scripts/test
+check:
+	bash scripts/check
+bench:
+	bash scripts/bench
+docs:
+	bash scripts/docs
