@@ -766,7 +766,7 @@ async def experiment(group: str, name: str) -> dict[str, str]:
 async def one_post(name: str, url: str, close: bool = True) -> int:
     """One request with a client of its own; returns the status."""
     client = CLIENTS[name](Settings(timeout=3))
-    status, _ = await client.post(url, BODY)
+    status: int = (await client.post(url, BODY))[0]
     if close:
         await client.close()
     return status
