@@ -58,6 +58,7 @@ A run that was interrupted or killed goes on when the same command names the sam
 @click.pass_context
 def command(
     context: click.Context,
+    /,
     reference: str | None,
     config: str | None,
     as_json: bool,

@@ -1,26 +1,27 @@
-"""The transport to any server: HTTP/1.1 by `pyreqwest` (docs/decisions/0001-http-client.md)."""
+"""The transport to any server: HTTP by `pyqwest` (docs/decisions/0001-http-client.md says why)."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from urllib.parse import urlsplit
 
-from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import (
-    BuilderError,
-    ConnectError,
-    ConnectTimeoutError,
-    DetailedPyreqwestError,
-    NetworkError,
-    RequestTimeoutError,
+from pyqwest import (
+    Client,
+    Headers,
+    HTTPTransport,
+    Proxy,
+    ReadError,
+    RemoteProtocolError,
+    WriteError,
 )
 
 from athlos.errors import ConfigError
-from athlos.models.transport import FaultKind, Response, TransportError
+from athlos.models.transport import Response, TransportError
 
 __all__ = ["HttpTransport"]
 
-_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-_IDLE = 15.0  # seconds; below the keep-alive of the usual servers, so that they do not close first
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+# A proxy for nothing: a proxy that the environment variables name must not see loopback requests.
+_NO_PROXY = Proxy("http://127.0.0.1:9", no_proxy="*,0.0.0.0/0,::/0")
 
 
 class HttpTransport:
@@ -28,8 +29,9 @@ class HttpTransport:
 
     Args:
         base_url: Up to and with `/v1`, without a slash at the end.
-        api_key: Sent as a bearer token; kept in no attribute.
-        connect_timeout: Seconds. Deadlines on the reply are the caller's.
+        api_key: Sent as a bearer token.
+        connect_timeout: Seconds. Deadlines on the reply are the caller's; a cancelled request
+            closes its connection, so that the server can stop.
         connections: How many may be open at once; a request beyond waits for one.
 
     Raises:
@@ -39,65 +41,57 @@ class HttpTransport:
     def __init__(
         self, base_url: str, *, api_key: str | None, connect_timeout: float, connections: int
     ) -> None:
-        scheme, separator, rest = base_url.partition("://")
-        if not separator or scheme not in ("http", "https") or not rest.strip("/"):
-            raise ConfigError(
-                f"{base_url!r} is no base URL", hint="It looks like http://127.0.0.1:8000/v1."
-            )
-        headers = {"content-type": "application/json"}
+        host = _host(base_url)
+        headers = [("content-type", "application/json")]
         if api_key:
-            headers["authorization"] = f"Bearer {api_key}"
-        builder = (
-            ClientBuilder()
-            .default_headers(headers)
-            .connect_timeout(timedelta(seconds=connect_timeout))
-            .max_connections(connections)
-            .pool_max_idle_per_host(connections)
-            .pool_idle_timeout(timedelta(seconds=_IDLE))
-            .follow_redirects(False)  # a redirected POST would lose its body or its key's secrecy
-            .http1_only()
-            .tcp_nodelay(True)
+            headers.append(("authorization", f"Bearer {api_key}"))
+        self._headers = Headers(headers)
+        self._transport = HTTPTransport(
+            connect_timeout=connect_timeout,
+            max_connections_per_address=connections,
+            pool_max_idle_per_host=connections,
+            follow_redirects=False,  # a redirected POST would lose its body, or give away the key
+            proxy=_NO_PROXY if host in _LOOPBACK else None,
+            use_system_dns=True,
+            tls_include_system_certs=True,
+            enable_otel=False,
         )
-        if rest.startswith(_LOOPBACK):
-            builder = builder.no_proxy()
-        self._client: Client | None = builder.build()
+        self._client: Client | None = Client(self._transport)
         self._base = base_url
 
     async def send(self, method: str, path: str, body: bytes | None = None) -> Response:
         """Sends one request; see `Transport.send`."""
         if self._client is None:
             raise TransportError("connect", "the model client is closed")
+        url = self._base + path
         try:
-            request = self._client.request(method, self._base + path)
-            if body is not None:
-                request = request.body_bytes(body)
-            response = await request.build().send()
-            content = bytes(await response.bytes())
-        except (BuilderError, ValueError) as error:
-            raise ConfigError(f"{self._base!r} is no base URL: {error}") from error
-        except DetailedPyreqwestError as error:
-            raise TransportError(_kind(error), f"{self._base}{path}: {_cause(error)}") from error
-        return Response(response.status, response.headers, content)
+            reply = await self._client.execute(method, url, self._headers, body)
+        except ConnectionError as error:  # first: a connect time-out is a TimeoutError, too
+            raise TransportError("connect", f"{url}: {error}") from error
+        except TimeoutError as error:
+            raise TransportError("timeout", f"{url}: {error}") from error
+        except (WriteError, ReadError) as error:
+            raise TransportError("reset", f"{url}: {error}") from error
+        except RemoteProtocolError as error:
+            raise TransportError("protocol", f"{url}: {error}") from error
+        headers = {name.lower(): value for name, value in reply.headers.items()}
+        return Response(reply.status, headers, reply.content)
 
     async def close(self) -> None:
         """Closes the connections."""
         client, self._client = self._client, None
         if client is not None:
-            await client.close()
+            await self._transport.aclose()
 
 
-def _kind(error: DetailedPyreqwestError) -> FaultKind:
-    if isinstance(error, ConnectError | ConnectTimeoutError):
-        return "connect"
-    if isinstance(error, RequestTimeoutError):
-        return "timeout"
-    if isinstance(error, NetworkError):
-        return "reset"
-    return "protocol"
-
-
-def _cause(error: DetailedPyreqwestError) -> str:
-    """The library's innermost cause, which names the system's error."""
-    causes = (error.details or {}).get("causes") or []
-    summary = str(error.args[0]) if error.args else type(error).__name__
-    return f"{summary}: {causes[-1]['message']}" if causes else summary
+def _host(base_url: str) -> str:
+    """The host of a base URL, which is checked: the library would only say so at the first use."""
+    try:
+        parts = urlsplit(base_url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return parts.hostname
+    except ValueError:
+        pass
+    raise ConfigError(
+        f"{base_url!r} is no base URL", hint="It looks like http://127.0.0.1:8000/v1."
+    )

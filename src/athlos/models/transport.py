@@ -15,7 +15,7 @@ FaultKind = Literal["connect", "reset", "timeout", "protocol"]
 
 
 class Response(NamedTuple):
-    """A complete reply. Headers are looked up by their lower-case names."""
+    """A complete reply. Header names are lower case."""
 
     status: int
     headers: Mapping[str, str]
