@@ -1,7 +1,7 @@
 """Collect rollouts from Python.
 
-    python examples/collect_api.py                                        the embedded model
-    python examples/collect_api.py http://127.0.0.1:8000/v1 Qwen/Qwen3-4B     a server's model
+python examples/collect_api.py                                        the embedded model
+python examples/collect_api.py http://127.0.0.1:8000/v1 Qwen/Qwen3-4B     a server's model
 """
 
 import asyncio

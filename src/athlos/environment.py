@@ -36,13 +36,18 @@ class Scorer(NamedTuple):
     weight: float = 1.0
     process: bool = False
     timeout: float | None = None
+    on_timeout: float | None = None
 
 
 @overload
 def reward(function: F, /) -> F: ...
 @overload
 def reward(
-    *, weight: float = 1.0, process: bool = False, timeout: float | None = None
+    *,
+    weight: float = 1.0,
+    process: bool = False,
+    timeout: float | None = None,
+    on_timeout: float | None = None,
 ) -> Callable[[F], F]: ...
 def reward(
     function: F | None = None,
@@ -51,6 +56,7 @@ def reward(
     weight: float = 1.0,
     process: bool = False,
     timeout: float | None = None,
+    on_timeout: float | None = None,
 ) -> F | Callable[[F], F]:
     """Makes a method `(self, rollout) -> float` a component of the reward.
 
@@ -62,8 +68,10 @@ def reward(
             `rollout.extra`.
         timeout: Seconds. In a worker it is a hard limit (30 by default); inline it stops a
             coroutine only.
+        on_timeout: The value if that limit is hit, for verifiers that an answer can keep busy for
+            ever. By default the attempt is a verifier failure.
     """
-    return _marker("reward", function, weight, process, timeout)
+    return _marker(Scorer("", "reward", weight, process, timeout, on_timeout), function)
 
 
 @overload
@@ -75,7 +83,7 @@ def metric(function: F | None = None, /, *, timeout: float | None = None) -> F |
 
     None means that it does not apply to this rollout.
     """
-    return _marker("metric", function, 0.0, False, timeout)
+    return _marker(Scorer("", "metric", 0.0, timeout=timeout), function)
 
 
 @overload
@@ -90,14 +98,12 @@ def group_reward(
     It sees every valid rollout of the task and returns one value for each, in the same order. It
     runs on an instance of its own, with the task but without the state of any attempt.
     """
-    return _marker("group_reward", function, weight, False, timeout)
+    return _marker(Scorer("", "group_reward", weight, timeout=timeout), function)
 
 
-def _marker(
-    kind: Kind, function: F | None, weight: float, process: bool, timeout: float | None
-) -> F | Callable[[F], F]:
+def _marker(scorer: Scorer, function: F | None) -> F | Callable[[F], F]:
     def mark(function: F) -> F:
-        setattr(function, _MARK, Scorer(function.__name__, kind, weight, process, timeout))
+        setattr(function, _MARK, scorer._replace(name=function.__name__))
         return function
 
     return mark if function is None else mark(function)

@@ -6,6 +6,7 @@
     │   └── ContextOverflow    the prompt no longer fits; the attempt ends as truncated
     ├── EnvError               an environment's own code failed (tasks, setup, reply, shared)
     │   └── VerifierError      a reward or metric failed, or returned something unusable
+    │       └── VerifierTimeout    it took longer than its limit
     ├── JudgeError             a judge model failed or its verdict was unreadable
     ├── SandboxError           the sandbox, not the code in it, failed
     ├── AgentError             the harness failed
@@ -33,6 +34,7 @@ __all__ = [
     "SandboxError",
     "ToolError",
     "VerifierError",
+    "VerifierTimeout",
 ]
 
 
@@ -102,6 +104,10 @@ class VerifierError(EnvError):
     """A reward or metric raised, ran out of time, or returned no finite number."""
 
     failure_class = "verifier_error"
+
+
+class VerifierTimeout(VerifierError, TimeoutError):
+    """A reward or metric took longer than its limit."""
 
 
 class JudgeError(AthlosError):

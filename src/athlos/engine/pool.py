@@ -15,7 +15,7 @@ import sys
 from typing import Any
 
 from athlos.environment import Environment
-from athlos.errors import ConfigError, VerifierError
+from athlos.errors import ConfigError, VerifierError, VerifierTimeout
 from athlos.types import Rollout
 
 __all__ = ["ProcessPool"]
@@ -74,7 +74,7 @@ class ProcessPool:
                 answer = await worker.call(work)
             usable = True
         except TimeoutError:
-            raise VerifierError(f"reward {method!r} took longer than {timeout:g} s") from None
+            raise VerifierTimeout(f"reward {method!r} took longer than {timeout:g} s") from None
         except (EOFError, OSError) as error:
             code = await worker.exit_code() if worker else None
             raise VerifierError(

@@ -11,7 +11,7 @@ from typing import Any
 
 from athlos.engine.pool import ProcessPool
 from athlos.environment import Environment, Scorer
-from athlos.errors import AthlosError, VerifierError
+from athlos.errors import AthlosError, VerifierError, VerifierTimeout
 from athlos.types import Rollout
 
 __all__ = ["add_components", "score", "score_group"]
@@ -72,6 +72,15 @@ def _total(env: Environment, rollout: Rollout) -> float:
 
 
 async def _run(env: Environment, scorer: Scorer, subject: Any, pool: ProcessPool | None) -> Any:
+    try:
+        return await _call(env, scorer, subject, pool)
+    except VerifierTimeout:
+        if scorer.on_timeout is None:
+            raise
+        return scorer.on_timeout
+
+
+async def _call(env: Environment, scorer: Scorer, subject: Any, pool: ProcessPool | None) -> Any:
     if scorer.process and pool is not None:
         return await pool.score(env, scorer.name, subject, scorer.timeout or _PROCESS_TIMEOUT)
     try:
@@ -82,7 +91,7 @@ async def _run(env: Environment, scorer: Scorer, subject: Any, pool: ProcessPool
         return value
     except TimeoutError as error:
         if scorer.timeout is not None and deadline.expired():
-            raise VerifierError(
+            raise VerifierTimeout(
                 f"{scorer.kind} {scorer.name!r} took longer than {scorer.timeout:g} s"
             ) from error
         raise VerifierError(f"{scorer.kind} {scorer.name!r} raised {error!r}") from error

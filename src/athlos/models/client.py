@@ -119,7 +119,7 @@ class Model:
             response = await self._send("GET", "/models", None)
         except ModelError as error:
             raise ConfigError(
-                f"no model server at {self.base_url}: {error.message}",
+                f"no model server at {error.message}",
                 hint="Is it running? --base-url names the server, for example "
                 "http://127.0.0.1:8000/v1.",
             ) from error
@@ -203,10 +203,10 @@ class Model:
             async with asyncio.timeout(self.deadlines.first_byte):
                 return await self._transport.send(method, path, body)
         except TransportError as error:
-            raise ModelError(str(error), retryable=True) from error
+            raise ModelError(f"{self.base_url}: {error}", retryable=True) from error
         except TimeoutError as error:
             raise ModelError(
-                f"no reply from {self.base_url} within {self.deadlines.first_byte:g} s",
+                f"{self.base_url}: no reply within {self.deadlines.first_byte:g} s",
                 retryable=True,
             ) from error
 

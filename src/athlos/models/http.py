@@ -63,17 +63,16 @@ class HttpTransport:
         """Sends one request; see `Transport.send`."""
         if self._client is None:
             raise TransportError("connect", "the model client is closed")
-        url = self._base + path
         try:
-            reply = await self._client.execute(method, url, self._headers, body)
+            reply = await self._client.execute(method, self._base + path, self._headers, body)
         except ConnectionError as error:  # first: a connect time-out is a TimeoutError, too
-            raise TransportError("connect", f"{url}: {error}") from error
+            raise TransportError("connect", _cause(error)) from error
         except TimeoutError as error:
-            raise TransportError("timeout", f"{url}: {error}") from error
+            raise TransportError("timeout", _cause(error)) from error
         except (WriteError, ReadError) as error:
-            raise TransportError("reset", f"{url}: {error}") from error
+            raise TransportError("reset", _cause(error)) from error
         except RemoteProtocolError as error:
-            raise TransportError("protocol", f"{url}: {error}") from error
+            raise TransportError("protocol", _cause(error)) from error
         headers = {name.lower(): value for name, value in reply.headers.items()}
         return Response(reply.status, headers, reply.content)
 
@@ -82,6 +81,11 @@ class HttpTransport:
         client, self._client = self._client, None
         if client is not None:
             await self._transport.aclose()
+
+
+def _cause(error: Exception) -> str:
+    """What happened, without the library's chain of causes and the URL in it."""
+    return str(error).rpartition("): ")[2]
 
 
 def _host(base_url: str) -> str:

@@ -87,8 +87,9 @@ def _default_threads() -> int:
 class LocalTransport:
     """Answers the requests of a chat client from a GGUF file, in this process and off the network.
 
-    The model is loaded by the first request. Sampling with a seed is repeatable whatever else is
-    in flight.
+    The first request loads the model, in a pool thread; but llama.cpp keeps the interpreter's lock
+    meanwhile, so all of Python stands still for that second. Sampling with a seed is repeatable
+    whatever else is in flight.
 
     Args:
         gguf: The weights.
@@ -198,6 +199,8 @@ class LocalTransport:
         request["stream"] = True
         request["stream_options"] = {"include_usage": True}
         request["return_progress"] = True  # chunks while the prompt is read: a chance to stop
+        # What earlier requests left in a slot changes the last bits, and so the seeded samples.
+        request.setdefault("cache_prompt", False)
         if request.get("logprobs"):
             request.setdefault("top_logprobs", 1)  # or 20 of them for each token
 

@@ -21,6 +21,8 @@ class Question:
     """The text to show."""
     expected_answer: str
     """What `athlos.scoring.score_string` compares with."""
+    case_sensitive: bool
+    """Whether only the exact string will do: the lenient comparison drops letters, as in ``cm``."""
     topic: str
     """The family it comes from, one of `TOPICS`."""
 
@@ -76,7 +78,7 @@ def question(seed: int) -> Question:
     rng = Random(f"athlos string match {seed}")
     topic = rng.choice(TOPICS)
     text, answer = _FAMILIES[topic](rng)
-    return Question(text, answer, topic)
+    return Question(text, answer, topic in _EXACT, topic)
 
 
 def _day(rng: Random) -> date:
@@ -168,7 +170,7 @@ def _unit(rng: Random) -> tuple[str, str]:
 
 def _to_roman(rng: Random) -> tuple[str, str]:
     number = rng.randint(4, 2100)
-    return f"Write {number} in Roman numerals.", _roman(number)
+    return f"Write {number} in Roman numerals, in capital letters.", _roman(number)
 
 
 def _from_roman(rng: Random) -> tuple[str, str]:
@@ -226,6 +228,8 @@ _FAMILIES: dict[str, _Family] = {
         _month,
     )
 }
+
+_EXACT = {"backwards", "nth_letter", "shifted_letters", "to_roman", "vowels_removed"}
 
 TOPICS = tuple(_FAMILIES)
 """The families of questions, all equally likely."""

@@ -1,0 +1,61 @@
+r"""Mathematics with a final answer, compared by meaning; generated problems of five levels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from athlos import Config as BaseConfig
+from athlos import ConfigError, Environment, Rollout, Task, reward
+from athlos.envs.math_with_judge.problems import LEVELS, problem
+from athlos.scoring import verify_math
+
+_REQUEST = "Put the final answer into \\boxed{}."
+_FIRST_SEED = {"train": 0, "test": 1_000_000}
+
+
+class MathWithJudge(Environment):
+    """Solve a mathematics problem; the answer counts, not the way."""
+
+    version = "1"
+
+    class Config(BaseConfig):
+        """Settings.
+
+        Attributes:
+            size: Number of generated problems.
+            level: 1 (one sum) to 5 (matrices, integrals); all levels in turn if it is not set.
+        """
+
+        size: int = 500
+        level: int | None = None
+
+    @classmethod
+    def tasks(cls, config: Config, split: str) -> Iterator[Task]:
+        """Generated problems; `train` and `test` have none in common."""
+        if split not in _FIRST_SEED:
+            raise ConfigError(f"math has no split {split!r}", hint="It has: train, test")
+        if config.level is not None and config.level not in LEVELS:
+            raise ConfigError(f"level must be {LEVELS[0]} to {LEVELS[-1]}, not {config.level}")
+        for index in range(config.size):
+            seed = _FIRST_SEED[split] + index
+            level = config.level or LEVELS[index % len(LEVELS)]
+            made = problem(seed, level)
+            yield Task(
+                prompt=f"{made.question} {_REQUEST}",
+                info={
+                    "question": made.question,
+                    "expected_answer": made.expected_answer,
+                    "topic": made.topic,
+                    "level": level,
+                },
+                id=f"level-{level}-{seed}",
+            )
+
+    # an answer such as 9^{9^{9^9}} keeps any verifier busy: that is a wrong answer, not a failure
+    @reward(process=True, timeout=10.0, on_timeout=0.0)
+    def correct(self, rollout: Rollout) -> float:
+        """1 if the answer equals the expected one."""
+        text = "".join(m.text for m in rollout.messages if m.role == "assistant")
+        verdict = verify_math(str(self.task.info["expected_answer"]), text)
+        rollout.extra["extracted_answer"] = verdict.extracted
+        return verdict.score

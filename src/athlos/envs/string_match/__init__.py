@@ -1,0 +1,63 @@
+"""Short answers, compared as text after normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+from athlos import Config as BaseConfig
+from athlos import ConfigError, Environment, Rollout, Task, reward
+from athlos.envs.string_match.questions import question
+from athlos.scoring import ExtractionMode, extract_answer, score_string
+
+_REQUEST = "End with a line of the form: Final answer: ..."
+_FIRST_SEED = {"train": 0, "test": 1_000_000}
+
+
+class StringMatch(Environment):
+    """Give the one short answer to a question."""
+
+    version = "1"
+    pass_threshold = 0.98  # numbers that are close earn that
+
+    class Config(BaseConfig):
+        """Settings.
+
+        Attributes:
+            size: Number of generated questions.
+            extraction_mode: Where the answer stands, if a row does not say.
+        """
+
+        size: int = 300
+        extraction_mode: ExtractionMode = "final_answer"
+
+    @classmethod
+    def tasks(cls, config: Config, split: str) -> Iterator[Task]:
+        """Generated questions; `train` and `test` have different seeds."""
+        if split not in _FIRST_SEED:
+            raise ConfigError(f"string_match has no split {split!r}", hint="It has: train, test")
+        for index in range(config.size):
+            seed = _FIRST_SEED[split] + index
+            made = question(seed)
+            yield Task(
+                prompt=f"{made.question}\n\n{_REQUEST}",
+                info={
+                    "expected_answer": made.expected_answer,
+                    "case_sensitive": made.case_sensitive,
+                    "topic": made.topic,
+                },
+                id=f"question-{seed}",
+            )
+
+    @reward
+    def correct(self, rollout: Rollout) -> float:
+        """1 if the answer is the expected one, 0.98 if it is a number within about one per cent."""
+        info = self.task.info
+        mode = cast(ExtractionMode, info.get("extraction_mode") or self.config.extraction_mode)
+        answer = extract_answer(rollout.completion, mode)
+        rollout.extra["extracted_answer"] = answer
+        return score_string(
+            str(info["expected_answer"]),
+            answer,
+            case_sensitive=bool(info.get("case_sensitive", False)),
+        )
