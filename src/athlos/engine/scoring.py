@@ -77,6 +77,8 @@ async def _run(env: Environment, scorer: Scorer, subject: Any, pool: ProcessPool
     except VerifierTimeout:
         if scorer.on_timeout is None:
             raise
+        if isinstance(subject, Rollout):  # so that it shows why the value is what it is
+            subject.extra.setdefault("timed_out", []).append(scorer.name)
         return scorer.on_timeout
 
 

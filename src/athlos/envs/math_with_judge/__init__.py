@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+# Verification needs it: imported here so that it is missed when the environment is loaded, and so
+# that a worker process has it before the clock of its first verification runs.
+import math_verify  # noqa: F401
+
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Environment, Rollout, Task, reward
 from athlos.envs.math_with_judge.problems import LEVELS, problem
 from athlos.scoring import verify_math
 
-_REQUEST = "Put the final answer into \\boxed{}."
 _FIRST_SEED = {"train": 0, "test": 1_000_000}
 
 
@@ -24,10 +27,12 @@ class MathWithJudge(Environment):
         Attributes:
             size: Number of generated problems.
             level: 1 (one sum) to 5 (matrices, integrals); all levels in turn if it is not set.
+            request: What is said after the problem about the form of the answer.
         """
 
         size: int = 500
         level: int | None = None
+        request: str = "Put the final answer into \\boxed{}."
 
     @classmethod
     def tasks(cls, config: Config, split: str) -> Iterator[Task]:
@@ -41,7 +46,7 @@ class MathWithJudge(Environment):
             level = config.level or LEVELS[index % len(LEVELS)]
             made = problem(seed, level)
             yield Task(
-                prompt=f"{made.question} {_REQUEST}",
+                prompt=f"{made.question} {config.request}".strip(),
                 info={
                     "question": made.question,
                     "expected_answer": made.expected_answer,
@@ -52,7 +57,7 @@ class MathWithJudge(Environment):
             )
 
     # an answer such as 9^{9^{9^9}} keeps any verifier busy: that is a wrong answer, not a failure
-    @reward(process=True, timeout=10.0, on_timeout=0.0)
+    @reward(process=True, timeout=15.0, on_timeout=0.0)
     def correct(self, rollout: Rollout) -> float:
         """1 if the answer equals the expected one."""
         text = "".join(m.text for m in rollout.messages if m.role == "assistant")
