@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias,
 
 import msgspec
 
-from athlos.errors import ConfigError
+from athlos.errors import ConfigError, EnvError
 from athlos.tools import Tool, find_tools
 from athlos.types import Message, Task
 
@@ -24,6 +24,8 @@ __all__ = ["Config", "Environment", "Reply", "Scorer", "group_reward", "metric",
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK = "__athlos_scorer__"
+# What an instance is given; a method of such a name would be hidden by it.
+_TAKEN = frozenset({"config", "done", "models", "seed", "task"})
 Kind = Literal["reward", "metric", "group_reward"]
 Reply: TypeAlias = str | Message | list[Message] | None
 
@@ -103,6 +105,11 @@ def group_reward(
 
 def _marker(scorer: Scorer, function: F | None) -> F | Callable[[F], F]:
     def mark(function: F) -> F:
+        if not callable(function) or isinstance(function, staticmethod):
+            raise ConfigError(
+                f"@{scorer.kind} marks a method, not {function!r:.100}",
+                hint=f"Options have names: @{scorer.kind}(timeout=...).",
+            )
         setattr(function, _MARK, scorer._replace(name=function.__name__))
         return function
 
@@ -141,6 +148,13 @@ class Environment:
         cls.Config = _config_type(cls)
         cls.tools = find_tools(cls)
         cls.scorers = _find_scorers(cls)
+        for name in (*(tool.method for tool in cls.tools.values()), *(s.name for s in cls.scorers)):
+            if name in _TAKEN or hasattr(Environment, name):
+                raise ConfigError(
+                    f"{cls.__name__}.{name} cannot be a tool, reward or metric: the name has a "
+                    "meaning in every environment",
+                    hint="Give the method another name; @tool(name=...) sets what the model reads.",
+                )
 
     def __init__(
         self,
@@ -204,13 +218,20 @@ class Environment:
         """
         if isinstance(settings, cls.Config):
             return settings
+        names = {field.encode_name for field in msgspec.structs.fields(cls.Config)}
+        hint = f"Its settings are: {', '.join(sorted(names)) or 'none'}"
+        where = f"environment {cls.name or cls.__name__}"
+        if not isinstance(settings, Mapping | None):
+            raise ConfigError(
+                f"{where}: its settings must be a mapping, not {type(settings).__name__}", hint=hint
+            )
+        # an author's own Struct ignores what it does not know, unless it says otherwise
+        if unknown := [name for name in settings or () if name not in names]:
+            raise ConfigError(f"{where}: it has no setting {unknown[0]!r}", hint=hint)
         try:
             return msgspec.convert(dict(settings or {}), cls.Config, strict=False)
         except msgspec.ValidationError as error:
-            names = ", ".join(field.name for field in msgspec.structs.fields(cls.Config))
-            raise ConfigError(
-                f"environment {cls.name}: {error}", hint=f"Its settings are: {names or 'none'}"
-            ) from error
+            raise ConfigError(f"{where}: {error}", hint=hint) from error
 
     @property
     def rng(self) -> random.Random:
@@ -225,11 +246,14 @@ class Environment:
         """The tools that this task offers."""
         if self.task.tools is None:
             return dict(self.tools)
+        for name in self.task.tools:
+            if name not in self.tools:  # a task that setup() made up was not checked before
+                raise EnvError(f"the task offers a tool {name!r}, which the environment has not")
         return {name: self.tools[name] for name in self.task.tools}
 
     def __getstate__(self) -> dict[str, Any]:
         """What travels to a worker process: everything but what belongs to this process."""
-        return {k: v for k, v in self.__dict__.items() if k not in ("shared", "models")}
+        return {**self.__dict__, "shared": None, "models": {}}
 
 
 def _find_scorers(cls: type) -> tuple[Scorer, ...]:
@@ -237,6 +261,11 @@ def _find_scorers(cls: type) -> tuple[Scorer, ...]:
     found: dict[str, Scorer] = {}
     for base in reversed(cls.__mro__):
         for attribute, value in vars(base).items():
+            if isinstance(value, staticmethod | classmethod) and hasattr(value.__func__, _MARK):
+                raise ConfigError(
+                    f"{cls.__name__}.{attribute} is a {type(value).__name__}; what scores must be "
+                    "a method, with `self`"
+                )
             scorer = getattr(value, _MARK, None) if callable(value) else None
             if scorer is None:
                 found.pop(attribute, None)
@@ -255,7 +284,14 @@ def _config_type(cls: type) -> type:
     if isinstance(config, type) and issubclass(config, msgspec.Struct):
         return config
     fields: list[Any] = []
-    for name, hint in typing.get_type_hints(config, include_extras=True).items():
+    hints = typing.get_type_hints(config, include_extras=True)
+    for name, value in vars(config).items():
+        if not (name.startswith("_") or name in hints or inspect.isroutine(value)):
+            raise ConfigError(
+                f"{cls.__name__}.Config.{name} has no type",
+                hint=f"Write `{name}: {type(value).__name__} = {value!r:.50}`.",
+            )
+    for name, hint in hints.items():
         default = getattr(config, name, msgspec.NODEFAULT)
         if dataclasses.is_dataclass(config):
             factory = config.__dataclass_fields__[name].default_factory
@@ -264,7 +300,7 @@ def _config_type(cls: type) -> type:
         if isinstance(default, list | dict | set):
             default = msgspec.field(default_factory=default.copy)
         fields.append((name, hint) if default is msgspec.NODEFAULT else (name, hint, default))
-    return msgspec.defstruct(
+    made = msgspec.defstruct(
         "Config",
         fields,
         bases=(Config,),
@@ -272,3 +308,5 @@ def _config_type(cls: type) -> type:
         module=cls.__module__,
         kw_only=True,
     )
+    made.__qualname__ = f"{cls.__qualname__}.Config"  # where pickle looks for it
+    return made

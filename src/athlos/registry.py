@@ -29,7 +29,7 @@ from typing import NamedTuple
 from athlos.environment import Environment
 from athlos.errors import ConfigError
 
-__all__ = ["Listed", "digest", "listing", "load"]
+__all__ = ["Listed", "digest", "is_loaded_file", "listing", "load"]
 
 GROUP = "athlos.environments"
 
@@ -39,6 +39,7 @@ ALIASES = {"math": "math_with_judge"}
 CONNECTORS: dict[str, str] = {"reasoning-gym": "athlos.connect.reasoning_gym"}
 """Prefix of a reference -> module with `load(argument) -> class`."""
 
+_FILE_MODULE = "athlos_env_"
 _LIBRARY = Path(__file__).parent / "envs"
 
 
@@ -58,12 +59,12 @@ def load(reference: str | type[Environment]) -> type[Environment]:
         ConfigError: There is no such environment (with suggestions), or its code does not load.
     """
     if not isinstance(reference, str):
-        return _checked(reference, reference.__name__)
+        return _named(_checked(reference, reference.__name__), "")
     prefix, _, argument = reference.partition(":")
     if prefix in CONNECTORS:
         connector = _import(CONNECTORS[prefix], reference)
         made: type[Environment] = connector.load(argument)
-        return _checked(made, reference)
+        return _named(_checked(made, reference), "")
     if _is_path(reference):
         return _from_path(reference)
     if ":" in reference:
@@ -112,6 +113,11 @@ def digest(cls: type[Environment]) -> str:
     return hashed.hexdigest()
 
 
+def is_loaded_file(module: ModuleType) -> bool:
+    """Whether a module is a file or folder that `load` imported under a name of its own making."""
+    return module.__name__.startswith(_FILE_MODULE)
+
+
 def _package_files(folder: Path) -> Iterator[Path]:
     """What decides how an environment behaves: no caches, tests or prose."""
     for path in folder.rglob("*"):
@@ -123,7 +129,8 @@ def _package_files(folder: Path) -> Iterator[Path]:
 
 
 def _is_path(reference: str) -> bool:
-    return reference.startswith((".", "/", "~")) or "/" in reference or ".py" in reference
+    location = reference.partition(":")[0]
+    return location.startswith((".", "/", "~")) or "/" in location or location.endswith(".py")
 
 
 def _library_names() -> list[str]:
@@ -140,13 +147,10 @@ def _from_path(reference: str) -> type[Environment]:
     package = path.parent if path.name == "__init__.py" else None
     stem = package.name if package else path.stem
     # the name differs for two files of one name; pickles of a worker process rely on it
-    name = f"athlos_env_{stem}_{hashlib.blake2b(str(path).encode(), digest_size=4).hexdigest()}"
+    name = f"{_FILE_MODULE}{stem}_{hashlib.blake2b(str(path).encode(), digest_size=4).hexdigest()}"
     name = re.sub(r"\W", "_", name)
     module = sys.modules.get(name) or _import_file(name, path, package, reference)
-    cls = _only_class(module, class_name, reference)
-    if not cls.__dict__.get("name"):
-        cls.name = stem if not class_name else _snake(cls.__name__)
-    return cls
+    return _named(_only_class(module, class_name, reference), "" if class_name else stem)
 
 
 def _import_file(name: str, path: Path, package: Path | None, reference: str) -> ModuleType:
@@ -177,10 +181,7 @@ def _from_module(module: str, class_name: str, reference: str) -> type[Environme
             f"no module named {module!r} (for {reference!r})",
             hint=f"Is its package installed? Connectors: {known}",
         )
-    cls = _only_class(_import(module, reference), class_name, reference)
-    if not cls.__dict__.get("name"):
-        cls.name = _snake(cls.__name__)
-    return cls
+    return _named(_only_class(_import(module, reference), class_name, reference), "")
 
 
 def _from_entry_point(entry: EntryPoint) -> type[Environment]:
@@ -246,8 +247,8 @@ def _only_class(module: ModuleType, class_name: str, reference: str) -> type[Env
 
 
 def _classes(module: ModuleType) -> list[type[Environment]]:
-    """The environments that a module defines itself."""
-    return [
+    """The environments that a module defines itself, each once."""
+    found = [
         value
         for value in vars(module).values()
         if isinstance(value, type)
@@ -257,6 +258,7 @@ def _classes(module: ModuleType) -> list[type[Environment]]:
             or value.__module__.startswith(module.__name__ + ".")
         )
     ]
+    return list(dict.fromkeys(found))
 
 
 def _checked(cls: type[Environment], reference: str) -> type[Environment]:
@@ -265,8 +267,13 @@ def _checked(cls: type[Environment], reference: str) -> type[Environment]:
             f"{reference}: {cls.__name__} has no reward",
             hint="Mark a method `(self, rollout) -> float` with @reward.",
         )
-    if not cls.name:
-        cls.name = _snake(cls.__name__)
+    return cls
+
+
+def _named(cls: type[Environment], name: str) -> type[Environment]:
+    """Names a class that has no name of its own; that of a base class is not its own."""
+    if not cls.__dict__.get("name"):
+        cls.name = name or _snake(cls.__name__)
     return cls
 
 

@@ -95,7 +95,7 @@ def row_to_task(row: Any) -> Task:
         )
     own = {name: row.pop(name) for name in ("prompt", "tools", "sampling") if name in row}
     info = _nested(row, "info")
-    own["id"] = _take_id(row, info)
+    own["id"] = _take_id(row) or _take_id(info)
     return _convert(own | {"info": row | info})
 
 
@@ -111,7 +111,7 @@ def _gym_task(row: dict[str, Any]) -> Task:
     tools = params.get("tools")
     own: dict[str, Any] = {
         "prompt": messages,
-        "id": _take_id(row, metadata),
+        "id": _take_id(metadata) or _take_id(row),
         "info": row | metadata,
         "tools": None if not tools else [_tool_name(tool) for tool in tools],
         "sampling": {
@@ -139,10 +139,10 @@ def _nested(row: dict[str, Any], name: str) -> dict[str, Any]:
     return value
 
 
-def _take_id(row: dict[str, Any], info: dict[str, Any]) -> str:
+def _take_id(fields: dict[str, Any]) -> str:
     """The row's own name for the task, which stays in `info` too: a verifier may want it."""
     for name in _ID_FIELDS:
-        value = info.get(name, row.get(name))
+        value = fields.get(name)
         if isinstance(value, str | int) and not isinstance(value, bool) and str(value):
             return str(value)
     return ""
@@ -201,10 +201,11 @@ def _extend(message: Message, item: dict[str, Any], kind: str) -> None:
         function = FunctionCall(str(item.get("name", "")), str(item.get("arguments", "")))
         message.tool_calls = [*message.tool_calls, ToolCall(str(item.get("call_id", "")), function)]
     elif kind == "reasoning":
-        summary = item.get("summary") or []
-        message.reasoning_content = "".join(str(part.get("text", "")) for part in summary)
+        summary = Message("assistant", _content(item.get("summary") or [])).text
+        message.reasoning_content = (message.reasoning_content or "") + summary
     else:
-        message.content = (message.text or "") + Message("user", _content(item["content"])).text
+        said = Message("assistant", _content(item.get("content"))).text
+        message.content = message.text + said
 
 
 def _content(value: Any) -> str | list[dict[str, Any]]:
@@ -215,8 +216,8 @@ def _content(value: Any) -> str | list[dict[str, Any]]:
     parts: list[dict[str, Any]] = []
     for part in value:
         kind = part.get("type") if isinstance(part, dict) else None
-        if kind in ("input_text", "output_text", "text"):
-            parts.append({"type": "text", "text": part.get("text", "")})
+        if kind in ("input_text", "output_text", "summary_text", "text"):
+            parts.append({"type": "text", "text": str(part.get("text") or "")})
         elif kind == "input_image":
             url = {"url": part.get("image_url"), "detail": part.get("detail") or "auto"}
             parts.append({"type": "image_url", "image_url": url})
@@ -224,6 +225,6 @@ def _content(value: Any) -> str | list[dict[str, Any]]:
             parts.append(part)
         else:
             raise ConfigError("a content part of `responses_create_params.input` is no object")
-    if all(part["type"] == "text" for part in parts):
+    if all(part.get("type") == "text" for part in parts):
         return "".join(part["text"] for part in parts)
     return parts

@@ -7,7 +7,10 @@ step before the tool runs; what is wrong with them is said in a sentence that th
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import inspect
+import math
 import typing
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
@@ -21,6 +24,7 @@ __all__ = ["Tool", "find_tools", "tool"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK = "__athlos_tool__"
+_LONGEST = 300
 
 
 class _Options(msgspec.Struct, frozen=True):
@@ -47,6 +51,11 @@ def tool(
     """
 
     def mark(function: F) -> F:
+        if not callable(function) or isinstance(function, staticmethod):
+            raise ConfigError(
+                f"@tool marks a method, not {function!r:.100}",
+                hint="Options have names: @tool(name=...), @tool(timeout=...).",
+            )
         setattr(function, _MARK, _Options(name, timeout))
         return function
 
@@ -66,12 +75,12 @@ class Tool:
 
     __slots__ = ("_decoder", "_names", "_usage", "encoded", "method", "name", "timeout", "wire")
 
-    def __init__(self, function: Callable[..., Any], owner: str) -> None:
+    def __init__(self, function: Callable[..., Any], owner: str, method: str) -> None:
         options: _Options = getattr(function, _MARK)
-        self.method = function.__name__
-        self.name = options.name or function.__name__
+        self.method = method
+        self.name = options.name or method
         self.timeout = options.timeout
-        where = f"tool {owner}.{function.__name__}"
+        where = f"tool {owner}.{method}"
         summary, about = _describe(function)
         arguments = _arguments_type(function, where)
         self._names = [f.name for f in msgspec.structs.fields(arguments)]
@@ -104,7 +113,14 @@ class Tool:
                 f"The arguments of {self.name} are not valid JSON ({error}). "
                 f"Send one JSON object. Usage: {self._usage}"
             ) from None
-        return {name: getattr(decoded, name) for name in self._names}
+        found = {name: getattr(decoded, name) for name in self._names}
+        for name, value in found.items():
+            if not _is_finite(value):  # JSON has no such number, but its text "nan" converts
+                raise ToolError(
+                    f"Invalid arguments for {self.name}: '{name}': expected a finite number. "
+                    f"Usage: {self._usage}"
+                )
+        return found
 
 
 def find_tools(cls: type) -> dict[str, Tool]:
@@ -116,13 +132,18 @@ def find_tools(cls: type) -> dict[str, Tool]:
     methods: dict[str, Callable[..., Any]] = {}
     for base in reversed(cls.__mro__):
         for attribute, value in vars(base).items():
+            if isinstance(value, staticmethod | classmethod) and hasattr(value.__func__, _MARK):
+                raise ConfigError(
+                    f"tool {cls.__name__}.{attribute} is a {type(value).__name__}; it must be a "
+                    "method, with `self`"
+                )
             if callable(value) and hasattr(value, _MARK):
                 methods[attribute] = value
             else:
                 methods.pop(attribute, None)  # overridden by something that is no tool
     tools: dict[str, Tool] = {}
-    for function in methods.values():
-        made = Tool(function, cls.__name__)
+    for attribute, function in methods.items():
+        made = Tool(function, cls.__name__, attribute)
         if made.name in tools:
             raise ConfigError(f"{cls.__name__} has two tools named {made.name!r}")
         tools[made.name] = made
@@ -133,7 +154,7 @@ def _arguments_type(function: Callable[..., Any], where: str) -> type[msgspec.St
     """A Struct whose fields are the parameters of a method."""
     try:
         hints = typing.get_type_hints(function, include_extras=True)
-    except NameError as error:
+    except (NameError, AttributeError, TypeError, SyntaxError) as error:
         raise ConfigError(f"{where}: a type in its signature is unknown: {error}") from error
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
     for parameter in list(inspect.signature(function).parameters.values())[1:]:
@@ -172,7 +193,7 @@ def _parameters(
         )
     except TypeError as error:
         raise ConfigError(f"{where}: {error}") from error
-    schema = _inline(schema, definitions, ())
+    schema = _inline(schema, definitions, (), where)
     properties = schema.get("properties", {})
     for name, description in about.items():
         if name in properties:
@@ -185,20 +206,22 @@ def _parameters(
     }
 
 
-def _inline(schema: Any, definitions: dict[str, Any], inside: tuple[str, ...]) -> Any:
+def _inline(schema: Any, definitions: dict[str, Any], inside: tuple[str, ...], where: str) -> Any:
     if isinstance(schema, list):
-        return [_inline(item, definitions, inside) for item in schema]
+        return [_inline(item, definitions, inside, where) for item in schema]
     if not isinstance(schema, dict):
         return schema
     reference = schema.get("$ref")
     if isinstance(reference, str):
         name = reference.removeprefix("#/$defs/")
         if name in inside:
-            raise ConfigError(f"type {name} contains itself; a tool's arguments must be finite")
-        resolved = _inline(definitions[name], definitions, (*inside, name))
+            raise ConfigError(
+                f"{where}: type {name} contains itself; a tool's arguments must be finite"
+            )
+        resolved = _inline(definitions[name], definitions, (*inside, name), where)
         return {**resolved, **{k: v for k, v in schema.items() if k != "$ref"}}
     return {
-        key: _inline(value, definitions, inside)
+        key: _inline(value, definitions, inside, where)
         for key, value in schema.items()
         # a title repeats the type's name, which the model does not need
         if not (key == "title" and isinstance(value, str))
@@ -219,18 +242,37 @@ def _describe(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
 
 def _usage(name: str, function: Callable[..., Any]) -> str:
     """The signature as a model may read it, without `self` and the return type."""
-    signature = inspect.signature(function)
-    parameters = list(signature.parameters.values())[1:]
-    signature = signature.replace(parameters=parameters, return_annotation=signature.empty)
-    return f"{name}{signature}"
+    parts: list[str] = []
+    for parameter in list(inspect.signature(function).parameters.values())[1:]:
+        hint, default = parameter.annotation, parameter.default
+        part = (
+            f"{parameter.name}: {hint if isinstance(hint, str) else inspect.formatannotation(hint)}"
+        )
+        if default is not parameter.empty:
+            part += f" = {default.value if isinstance(default, enum.Enum) else default!r}"
+        parts.append(part)
+    return f"{name}({', '.join(parts)})"
 
 
 def _readable(error: msgspec.ValidationError) -> str:
     """Msgspec's message with the path first and without its notation."""
-    message, _, path = str(error).partition(" - at `$")
+    message, _, path = str(error).partition(" - at ")
     message = message.replace("`", "'")
-    where = path.rstrip("`").lstrip(".")
+    where = path.replace("`", "").replace("$.", "").replace("$", "")
     message = message[:1].lower() + message[1:]
-    if message.startswith("object "):
-        message = message.removeprefix("object ")
+    message = message.removeprefix("object ")[:_LONGEST]  # it may quote what the model wrote
     return f"'{where}': {message}" if where else message
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(map(_is_finite, value))
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, msgspec.Struct):
+        return all(_is_finite(getattr(value, name)) for name in value.__struct_fields__)
+    if dataclasses.is_dataclass(value):
+        return all(_is_finite(getattr(value, f.name)) for f in dataclasses.fields(value))
+    return True

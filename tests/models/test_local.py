@@ -366,13 +366,13 @@ def test_real_errors_and_logprobs(weights, capfd):
 def test_real_requests_stop_when_cancelled(weights):
     async def work(transport: LocalTransport) -> None:
         await transport.send("GET", "/models")
-        story = chat("Tell a long story.", ignore_eos=True, max_tokens=400)
+        story = chat("Tell a long story.", ignore_eos=True, max_tokens=2000)  # minutes, for four
         tasks = [asyncio.create_task(complete(transport, story)) for _ in range(4)]
         await asyncio.sleep(1)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        status, reply = await complete(transport, chat(max_tokens=1))
+        status, reply = await asyncio.wait_for(complete(transport, chat(max_tokens=1)), 30)
         assert (status, reply["usage"]["completion_tokens"]) == (200, 1)
 
-    with_model(weights, work)
+    with_model(weights, work, context=2048)

@@ -141,7 +141,7 @@ async def _reply(env: Environment, message: Message) -> list[Message]:
             turn = await turn
     except AthlosError:
         raise
-    except Exception as error:  # an author's code may raise anything
+    except (Exception, SystemExit) as error:  # an author's code may raise anything
         raise EnvError(f"reply() raised {type(error).__name__}: {error}") from error
     if turn is None:
         return []
@@ -184,7 +184,7 @@ async def _run_tool(
     except ToolError as error:
         rollout.tool_errors += 1
         text = f"Error: {error}"
-    except Exception as error:  # noqa: BLE001 - an author's code may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - an author's code may raise anything
         rollout.tool_errors += 1
         text = f"Error: {type(error).__name__}: {error}"
     return Message("tool", _clean(text), tool_call_id=call.id)

@@ -20,7 +20,7 @@ from athlos.errors import AgentError, AthlosError, AttemptTimeout, EnvError
 from athlos.models.client import Model
 from athlos.types import Failure, Rollout, Task, Timing
 
-__all__ = ["Attempts", "Job", "as_failure"]
+__all__ = ["Attempts", "Job", "as_failure", "own_cancellation"]
 
 _TEARDOWN_TIMEOUT = 60.0
 
@@ -69,7 +69,10 @@ class Attempts:
         try:
             async with asyncio.timeout(self.deadline) as deadline:
                 await self._conduct(job, rollout)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a failure belongs to its attempt
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            # a failure belongs to its attempt
+            if isinstance(error, asyncio.CancelledError):
+                error = own_cancellation(error)
             if isinstance(error, TimeoutError) and deadline.expired():
                 error = AttemptTimeout(f"the attempt did not end within {self.deadline:g} s")
             rollout.timing.duration = time.monotonic() - clock
@@ -102,15 +105,18 @@ class Attempts:
                 raise AgentError(f"the agent raised {type(error).__name__}: {error}") from error
             await score(env, rollout, self.pool)
         except BaseException:
-            with suppress(EnvError, TimeoutError):  # the first error is the one to report
+            with suppress(AthlosError):  # the first error is the one to report
                 await _teardown(env)
             raise
         await _teardown(env)
 
 
 async def _teardown(env: Environment) -> None:
-    async with asyncio.timeout(_TEARDOWN_TIMEOUT):
-        await _guard("teardown", env.teardown)
+    try:
+        async with asyncio.timeout(_TEARDOWN_TIMEOUT):
+            await _guard("teardown", env.teardown)
+    except TimeoutError as error:
+        raise EnvError(f"teardown() took longer than {_TEARDOWN_TIMEOUT:g} s") from error
 
 
 async def _guard(what: str, run: Any) -> Any:
@@ -122,6 +128,20 @@ async def _guard(what: str, run: Any) -> Any:
         raise
     except (Exception, SystemExit) as error:  # an author's code may raise anything
         raise EnvError(f"{what}() raised {type(error).__name__}: {error}") from error
+
+
+def own_cancellation(error: asyncio.CancelledError) -> EnvError:
+    """What a CancelledError means that nobody asked for: an author's code awaited what it cancelled.
+
+    Raises:
+        CancelledError: The current task was asked to end.
+    """
+    task = asyncio.current_task()
+    if task is None or task.cancelling():
+        raise error
+    made = EnvError("the environment's own code raised CancelledError")
+    made.__cause__ = error
+    return made
 
 
 def as_failure(rollout: Rollout, error: BaseException) -> Failure:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 
-from athlos.engine.attempt import Attempts, Job, as_failure
+from athlos.engine.attempt import Attempts, Job, as_failure, own_cancellation
 from athlos.engine.scoring import add_components, score_group
 from athlos.types import Failure, Rollout, Task
 
@@ -52,7 +53,10 @@ class Groups:
         try:
             env = self._attempts.create(task)
             components = await score_group(env, group)
-        except Exception as error:  # noqa: BLE001 - an author's code may raise anything
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            # an author's code may raise anything
+            if isinstance(error, asyncio.CancelledError):
+                error = own_cancellation(error)
             return [as_failure(rollout, error) for rollout in new]
         for rollout, component in zip(group, components, strict=True):
             if any(rollout is mine for mine in new):

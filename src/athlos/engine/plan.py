@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ class TaskSource:
             ConfigError: A task is malformed, or there are none.
         """
         tasks: list[Task] = []
-        ids: dict[str, int] = {}
+        ids: set[str] = set()
         if limit != 0:
             async for task in self._raw():
                 tasks.append(_named(task, ids, f"{self._env.name}: task {len(tasks)}"))
@@ -90,7 +91,7 @@ class TaskSource:
                     yield self._checked(task)
         except AthlosError:
             raise
-        except Exception as error:  # an author's code may raise anything
+        except (Exception, SystemExit) as error:  # an author's code may raise anything
             raise ConfigError(
                 f"{self._env.name}: tasks() raised {type(error).__name__}: {error}"
             ) from error
@@ -110,17 +111,25 @@ def plan_tasks(stored: list[Task], wanted: list[Task], name: str) -> list[Task]:
     Raises:
         ConfigError: The stored ones are not the first of those wanted.
     """
+    hint = "tasks() must yield the same tasks each time; seed its random numbers."
     for index, (before, now) in enumerate(zip(stored, wanted, strict=False)):
-        if before.id != now.id:
+        if before != now:
+            change = f"was {before.id}, is now {now.id}"
+            if before.id == now.id:
+                change = f"{now.id}, has another content"
             raise ConfigError(
-                f"{name} yields other tasks than when the run began (task {index} was "
-                f"{before.id}, is now {now.id})",
-                hint="tasks() must yield the same tasks each time; seed its random numbers.",
+                f"{name} yields other tasks than when the run began (task {index} {change})",
+                hint=hint,
             )
+    if len(wanted) < len(stored):
+        raise ConfigError(
+            f"{name} yields fewer tasks than when the run began ({len(wanted)}, not {len(stored)})",
+            hint=hint,
+        )
     return wanted[len(stored) :]
 
 
-def _named(task: Task, ids: dict[str, int], where: str) -> Task:
+def _named(task: Task, ids: set[str], where: str) -> Task:
     """The task as JSON gives it back, so that a resumed run sees the same, with a unique id."""
     if not task.prompt:
         raise ConfigError(f"{where} has no prompt")
@@ -133,6 +142,7 @@ def _named(task: Task, ids: dict[str, int], where: str) -> Task:
             hint="Task.info may hold text, numbers, booleans, None, lists and dicts.",
         ) from error
     name = task.id or hashlib.blake2b(encoded, digest_size=6).hexdigest()
-    count = ids[name] = ids.get(name, -1) + 1
-    task.id = f"{name}-{count}" if count else name
+    names = itertools.chain((name,), (f"{name}-{count}" for count in itertools.count(1)))
+    task.id = next(name for name in names if name not in ids)
+    ids.add(task.id)
     return task

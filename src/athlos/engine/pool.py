@@ -11,11 +11,14 @@ import asyncio
 import contextlib
 import os
 import pickle
+import signal
 import sys
 from typing import Any
 
+from athlos.engine.pool_worker import READY
 from athlos.environment import Environment
 from athlos.errors import ConfigError, VerifierError, VerifierTimeout
+from athlos.registry import is_loaded_file
 from athlos.types import Rollout
 
 __all__ = ["ProcessPool"]
@@ -36,13 +39,7 @@ class ProcessPool:
 
     def __init__(self, reference: str | type[Environment], size: int | None = None) -> None:
         if not isinstance(reference, str):
-            if reference.__module__ == "__main__":
-                raise ConfigError(
-                    f"{reference.__name__} has a reward with process=True and stands in the main "
-                    "script, which a worker process cannot import",
-                    hint="Put the environment into a file of its own.",
-                )
-            reference = f"{reference.__module__}:{reference.__qualname__}"
+            reference = _reference(reference)
         self._hello = pickle.dumps((list(sys.path), reference))
         self._slots: asyncio.Queue[_Worker | None] = asyncio.Queue()
         self._workers: set[_Worker] = set()
@@ -59,7 +56,7 @@ class ProcessPool:
         """
         try:
             work = pickle.dumps((env, method, rollout))
-        except (pickle.PicklingError, TypeError, AttributeError) as error:
+        except Exception as error:  # what an author keeps on `self` may raise anything
             raise VerifierError(
                 f"reward {method!r} has process=True, but its environment's state cannot be sent "
                 f"to a worker: {error}"
@@ -81,15 +78,16 @@ class ProcessPool:
                 f"reward {method!r} ended its worker process (exit code {code})"
             ) from error
         finally:
+            self._slots.put_nowait(worker if usable else None)
             if not usable and worker is not None:
                 worker.kill()
+                await worker.exit_code()
                 self._workers.discard(worker)
-            self._slots.put_nowait(worker if usable else None)
         ok, value, extra = pickle.loads(answer)  # noqa: S301 - from our own worker
         if not ok:
             raised, trace = value
             raise VerifierError(f"reward {method!r} raised {raised}", hint=trace)
-        rollout.extra.update(extra)
+        rollout.extra = extra
         return value
 
     async def close(self) -> None:
@@ -99,6 +97,21 @@ class ProcessPool:
             worker.kill()
         for worker in workers:
             await worker.exit_code()
+
+
+def _reference(env: type[Environment]) -> str:
+    """What a worker can load a class from."""
+    module = sys.modules.get(env.__module__.partition(".")[0])
+    if env.__module__ == "__main__" or "." in env.__qualname__:
+        place = "in the main script" if env.__module__ == "__main__" else "inside something else"
+        raise ConfigError(
+            f"{env.__name__} has a reward with process=True and stands {place}, from where a "
+            "worker process cannot import it",
+            hint="Put the environment into a file of its own.",
+        )
+    if module is not None and is_loaded_file(module):
+        return f"{module.__file__}:{env.__qualname__}"
+    return f"{env.__module__}:{env.__qualname__}"
 
 
 class _Worker:
@@ -124,9 +137,18 @@ class _Worker:
         worker = cls(process)
         try:
             async with asyncio.timeout(_START_TIMEOUT):
-                await worker.call(hello)
-        except BaseException:
+                answer = await worker.call(hello)
+            if answer != READY:
+                trace = answer.decode()
+                last = trace.strip().rpartition("\n")[2]
+                raise VerifierError(
+                    f"a worker process cannot load the environment: {last}", hint=trace
+                )
+        except BaseException as error:
             worker.kill()
+            code = await worker.exit_code()
+            if isinstance(error, EOFError | OSError):
+                raise VerifierError(f"a worker process did not start (exit code {code})") from error
             raise
         return worker
 
@@ -139,8 +161,10 @@ class _Worker:
         return await stdout.readexactly(size)
 
     def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        """Ends the process and whatever a verifier started in it."""
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         if self._process.stdin is not None:
             self._process.stdin.close()
 

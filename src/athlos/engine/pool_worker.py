@@ -8,8 +8,9 @@ import pickle
 import signal
 import sys
 import traceback
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+READY = b"ready"
 _HEADER = 8
 _PR_SET_PDEATHSIG = 1
 
@@ -30,21 +31,24 @@ def main() -> None:
     sys.path[:] = paths
     from athlos.registry import load
 
-    load(reference)  # so that the pickles below find its module
-    _write(replies, b"ready")
+    try:
+        load(reference)  # so that the pickles below find its module
+    except Exception:  # noqa: BLE001 - an author's module may raise anything
+        _write(replies, traceback.format_exc().encode("utf-8", "replace"))
+        return
+    _write(replies, READY)
     while (frame := _read(frames)) is not None:
-        _write(replies, pickle.dumps(_score(frame)))
+        _write(replies, _score(frame))
 
 
-def _score(frame: bytes) -> tuple[bool, Any, dict[str, Any]]:
+def _score(frame: bytes) -> bytes:
     try:
         env, method, rollout = pickle.loads(frame)  # noqa: S301 - from our own parent
-        before = dict(rollout.extra)
         value = getattr(env, method)(rollout)
-        extra = {k: v for k, v in rollout.extra.items() if k not in before or before[k] != v}
-        return True, value, extra
+        return pickle.dumps((True, value, rollout.extra))
     except Exception as error:  # noqa: BLE001 - an author's code may raise anything
-        return False, (f"{type(error).__name__}: {error}", traceback.format_exc()), {}
+        raised = f"{type(error).__name__}: {error}"
+        return pickle.dumps((False, (raised, traceback.format_exc()), {}))
 
 
 def _read(stream: BinaryIO) -> bytes | None:

@@ -85,20 +85,21 @@ async def _run(env: Environment, scorer: Scorer, subject: Any, pool: ProcessPool
 async def _call(env: Environment, scorer: Scorer, subject: Any, pool: ProcessPool | None) -> Any:
     if scorer.process and pool is not None:
         return await pool.score(env, scorer.name, subject, scorer.timeout or _PROCESS_TIMEOUT)
+    deadline = asyncio.timeout(scorer.timeout)
     try:
         value = getattr(env, scorer.name)(subject)
         if inspect.isawaitable(value):
-            async with asyncio.timeout(scorer.timeout) as deadline:
+            async with deadline:
                 value = await value
         return value
+    except AthlosError:
+        raise
     except TimeoutError as error:
-        if scorer.timeout is not None and deadline.expired():
+        if deadline.expired():
             raise VerifierTimeout(
                 f"{scorer.kind} {scorer.name!r} took longer than {scorer.timeout:g} s"
             ) from error
         raise VerifierError(f"{scorer.kind} {scorer.name!r} raised {error!r}") from error
-    except AthlosError:
-        raise
     except (Exception, SystemExit) as error:  # an author's code may raise anything
         raise VerifierError(
             f"{scorer.kind} {scorer.name!r} raised {type(error).__name__}: {error}"
@@ -108,9 +109,9 @@ async def _call(env: Environment, scorer: Scorer, subject: Any, pool: ProcessPoo
 def _number(value: Any, scorer: Scorer) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError, OverflowError):
+    except Exception:  # noqa: BLE001 - whatever it is, it is no number
         number = math.nan
-    if isinstance(value, str) or not math.isfinite(number):
+    if isinstance(value, str | bytes) or not math.isfinite(number):
         raise VerifierError(
             f"{scorer.kind} {scorer.name!r} must return a finite number; it returned {value!r:.100}"
         )

@@ -27,5 +27,5 @@ async def enter_shared(env: type[Environment], config: Any, stack: AsyncExitStac
         return stack.enter_context(manager)
     except AthlosError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # an author's code may raise anything
         raise EnvError(f"shared() of {env.name} raised {type(error).__name__}: {error}") from error

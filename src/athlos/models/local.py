@@ -5,8 +5,8 @@ enough. Requests run as streams and are put together here, because a stream is w
 stop half-way: a cancelled request frees its slot at the next token, or between two blocks of a
 long prompt.
 
-Figures on two cores, SmolLM2-135M: 0.6 s to load, 50 tokens/s with one thread and 80 to 125 with
-two, 0.5 GB resident at 4 slots of 4096 tokens (mostly the key/value cache).
+Figures on two cores, SmolLM2-135M: 0.6 s to load, 51 to 79 tokens/s with one thread and 80 to
+128 with two, 0.5 GB resident at 4 slots of 4096 tokens (mostly the key/value cache).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _default_threads() -> int:
     """One core less than there are, for this process's own work.
 
     llama.cpp's threads spin at barriers: with one core taken by somebody else, two threads on two
-    cores gave 19 to 27 tokens/s and one thread 50.
+    cores gave 17 to 27 tokens/s and one thread 51 to 55.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(8, (cores or 1) - 1))

@@ -104,7 +104,9 @@ class RunFile(Struct, kw_only=True):
 def _flat(spec: Any, prefix: str = "") -> dict[str, Any]:
     """Nested fields under dotted names; an empty mapping has none."""
     found: dict[str, Any] = {}
-    for key, value in (spec if isinstance(spec, dict) else msgspec.to_builtins(spec)).items():
+    if not isinstance(spec, dict):  # as JSON gives it back, where a tuple is a list
+        spec = msgspec.json.decode(msgspec.json.encode(spec))
+    for key, value in spec.items():
         if isinstance(value, dict):
             found |= _flat(value, f"{prefix}{key}.")
         else:
