@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from athlos.metrics import Summary
     from athlos.models import Deadlines, Model, Retry
     from athlos.registry import load
-    from athlos.runs import read_rollouts
+    from athlos.runs import read_failures, read_rollouts
     from athlos.tools import tool
     from athlos.types import Call, Failure, Message, Rollout, Task, ToolCall, Usage
 
@@ -54,7 +54,7 @@ _HOMES = {
     "metrics": ("Summary",),
     "models": ("Deadlines", "Model", "Retry"),
     "registry": ("load",),
-    "runs": ("read_rollouts",),
+    "runs": ("read_failures", "read_rollouts"),
     "tools": ("tool",),
     "types": ("Call", "Failure", "Message", "Rollout", "Task", "ToolCall", "Usage"),
 }
@@ -93,6 +93,7 @@ __all__ = [
     "group_reward",
     "load",
     "metric",
+    "read_failures",
     "read_rollouts",
     "reward",
     "tool",

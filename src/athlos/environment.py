@@ -139,6 +139,8 @@ class Environment:
     """Whether tool calls of one turn run concurrently."""
     pass_threshold: ClassVar[float] = 1.0
     """The reward from which an attempt counts as passed in pass@k."""
+    roles: ClassVar[tuple[str, ...]] = ()
+    """Roles of `self.models` that must be filled; a run without them does not begin."""
 
     tools: ClassVar[Mapping[str, Tool]] = {}
     scorers: ClassVar[tuple[Scorer, ...]] = ()
@@ -218,8 +220,8 @@ class Environment:
         """
         if isinstance(settings, cls.Config):
             return settings
-        names = {field.encode_name for field in msgspec.structs.fields(cls.Config)}
-        hint = f"Its settings are: {', '.join(sorted(names)) or 'none'}"
+        names = [field.encode_name for field in msgspec.structs.fields(cls.Config)]
+        hint = f"Its settings are: {', '.join(names) or 'none'}"
         where = f"environment {cls.name or cls.__name__}"
         if not isinstance(settings, Mapping | None):
             raise ConfigError(
@@ -253,7 +255,28 @@ class Environment:
 
     def __getstate__(self) -> dict[str, Any]:
         """What travels to a worker process: everything but what belongs to this process."""
-        return {**self.__dict__, "shared": None, "models": {}}
+        return {**self.__dict__, "shared": _Elsewhere("shared"), "models": _Elsewhere("models")}
+
+
+class _Elsewhere:
+    """Stands in a worker process for what stayed behind."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise self._error()
+
+    def __getitem__(self, key: Any) -> Any:
+        raise self._error()
+
+    def __contains__(self, key: Any) -> bool:
+        raise self._error()
+
+    def _error(self) -> EnvError:
+        return EnvError(f"self.{self._name} is not there in a reward with process=True")
 
 
 def _find_scorers(cls: type) -> tuple[Scorer, ...]:

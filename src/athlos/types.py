@@ -192,7 +192,8 @@ class Failure(Struct):
 
     Attributes:
         failure_class: Whose fault: `model_error`, `environment_error`, `verifier_error`,
-            `judge_error`, `sandbox_error`, `agent_error`, `timeout`, `engine_error`.
+            `judge_error`, `sandbox_error`, `agent_error`, `timeout`, `config_error` or
+            `engine_error`.
         retryable: Whether a new attempt may end differently without a change of code.
         traceback: For the author of the code that raised; "" where it would say nothing.
     """

@@ -98,6 +98,10 @@ class ToolLoop(Struct, frozen=True, kw_only=True):
         clock = time.monotonic()
         try:
             reply = await model.chat(rollout.messages, tools=tools, sampling=sampling)
+        except AthlosError:
+            raise
+        except (TypeError, ValueError, RecursionError) as error:
+            raise EnvError(f"the conversation cannot be written as JSON: {error}") from error
         finally:
             rollout.timing.model += time.monotonic() - clock
         choice = reply.choices[0]

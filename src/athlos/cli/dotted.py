@@ -27,10 +27,11 @@ class DottedCommand(click.Command):
                 continue
             key, equals, value = name.partition("=")
             if not equals:
-                value = next(words, "")
-                if not value:
+                following = next(words, None)
+                if following is None:
                     raise click.UsageError(f"Option {word} requires a value.", context)
-            found[group][key] = _value(value)
+                value = following
+            found[group][key] = _value(value) if value else ""
         context.meta["dotted"] = found
         return super().parse_args(context, rest)
 

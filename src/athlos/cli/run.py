@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import signal
 import sys
@@ -46,11 +47,11 @@ A run that was interrupted or killed goes on when the same command names the sam
 @click.option("--top-p", type=float, metavar="P", help="Nucleus sampling.")
 @click.option("--max-tokens", type=int, metavar="N", help="Tokens that one call may sample.")
 @click.option("--stop", multiple=True, metavar="TEXT", help="Ends a completion; may be repeated.")
-@click.option("--seed", type=int, metavar="N", help="Makes tasks, games and sampling repeatable.")
+@click.option("--seed", type=int, metavar="N", help="Makes games and sampling repeatable.")
 @click.option("--max-turns", type=int, metavar="N", help="Assistant messages an attempt. [50]")
 @click.option("--token-budget", type=int, metavar="N", help="Sampled tokens an attempt. [none]")
 @click.option("--deadline", type=float, metavar="S", help="Seconds an attempt may take. [3600]")
-@click.option("--call-deadline", type=float, metavar="S", help="Seconds a call may take. [1200]")
+@click.option("--call-deadline", type=float, metavar="S", help="Seconds a call may take. [1800]")
 @click.option("--out", metavar="DIR", help="Run folder. [runs/ENVIRONMENT-MODEL-TIME]")
 @click.option("--config", metavar="FILE", help="YAML file with any of these settings.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -87,11 +88,13 @@ class _Interrupted(Exception):
     """The user, or the system, asked to stop."""
 
 
-def default_out(environment: str, model: str) -> Path:
+def default_out(environment: str, model: str | None) -> Path:
     """A new folder under `runs/`, named so that a person finds it again."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    name = re.sub(r"[^\w.-]+", "-", f"{environment}-{Path(model).name}").strip("-.")
-    return Path("runs") / f"{name}-{stamp}"
+    words = (environment, Path(model).name if model else "", stamp)
+    name = re.sub(r"[^\w.-]+", "-", "-".join(word for word in words if word)).strip("-.")
+    numbers = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+    return next(p for n in numbers if not (p := Path("runs") / f"{name}{n}").exists())
 
 
 def _loop(main: Any) -> None:

@@ -27,7 +27,7 @@ class RoleSettings(Struct, forbid_unknown_fields=True):
 
     model: str | None = None
     base_url: str | None = None
-    api_key_env: str = "OPENAI_API_KEY"
+    api_key_env: str | None = None
     sampling: dict[str, Any] = field(default_factory=dict)
 
 
@@ -37,7 +37,7 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
     environment: str | None = None
     model: str | None = None
     base_url: str | None = None
-    api_key_env: str = "OPENAI_API_KEY"
+    api_key_env: str | None = None
     samples: int = 1
     limit: int | None = None
     split: str = "test"
@@ -51,7 +51,7 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
     max_turns: int = 50
     token_budget: int | None = None
     deadline: float = 3600.0
-    call_deadline: float = 1200.0
+    call_deadline: float | None = None
     retry: Retry = field(default_factory=Retry)
     out: str | None = None
     env: dict[str, Any] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
             raise ConfigError("no environment given", hint="`athlos list` shows those there are.")
         return settings
 
-    def collection(self, default_out: Callable[[str, str], Path]) -> Collection:
+    def collection(self, default_out: Callable[[str, str | None], Path]) -> Collection:
         """The collection that these settings describe.
 
         Raises:
@@ -95,11 +95,11 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
         assert self.environment is not None
         env = load(self.environment)
         for name, value in (("deadline", self.deadline), ("call_deadline", self.call_deadline)):
-            if value <= 0:
+            if value is not None and value <= 0:
                 raise ConfigError(f"{name} must be more than 0 seconds, not {value:g}")
-        deadlines = Deadlines(
-            total=self.call_deadline, first_byte=min(self.call_deadline, Deadlines().first_byte)
-        )
+        deadlines = Deadlines()
+        if self.call_deadline is not None:
+            deadlines = Deadlines(total=self.call_deadline, first_byte=self.call_deadline)
         roles = {
             role: _model(s.model, s.base_url, s.api_key_env, sampling=s.sampling)
             for role, s in self.models.items()
@@ -122,7 +122,7 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
             models=roles,
             agent=ToolLoop(max_turns=self.max_turns, token_budget=self.token_budget),
             deadline=self.deadline,
-            out=self.out or default_out(env.name, self.model or "model"),
+            out=self.out or default_out(env.name, self.model),
         )
 
     def _concurrency(self, local: bool) -> int:
@@ -143,7 +143,9 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
 _FIELDS = Settings.__struct_fields__
 
 
-def _model(name: str | None, base_url: str | None, api_key_env: str, **options: Any) -> Model:
+def _model(
+    name: str | None, base_url: str | None, api_key_env: str | None, **options: Any
+) -> Model:
     if name is not None and (name == "local" or name.startswith("local:")):
         if base_url:
             raise ConfigError(f"--model {name} is the embedded model and has no --base-url")

@@ -139,7 +139,7 @@ def _seeded(config: Any, split: str, seed: int | None = None) -> Any:
 
 
 def _names() -> str:
-    return ", ".join(sorted(DATASETS))
+    return ", ".join(sorted(DATASETS.keys() - {"composite"}))
 
 
 def _version() -> str:

@@ -16,11 +16,19 @@ from athlos.agents.base import Agent
 from athlos.engine.pool import ProcessPool
 from athlos.engine.scoring import score
 from athlos.environment import Environment
-from athlos.errors import AgentError, AthlosError, AttemptTimeout, EnvError
+from athlos.errors import (
+    AgentError,
+    AthlosError,
+    AttemptTimeout,
+    ConfigError,
+    EnvError,
+    JudgeError,
+    ModelError,
+)
 from athlos.models.client import Model
 from athlos.types import Failure, Rollout, Task, Timing
 
-__all__ = ["Attempts", "Job", "as_failure", "own_cancellation"]
+__all__ = ["Attempts", "Job", "as_failure", "guard", "own_cancellation", "teardown"]
 
 _TEARDOWN_TIMEOUT = 60.0
 
@@ -69,7 +77,7 @@ class Attempts:
         try:
             async with asyncio.timeout(self.deadline) as deadline:
                 await self._conduct(job, rollout)
-        except (Exception, SystemExit, asyncio.CancelledError) as error:
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001
             # a failure belongs to its attempt
             if isinstance(error, asyncio.CancelledError):
                 error = own_cancellation(error)
@@ -92,9 +100,9 @@ class Attempts:
             if self.seed is not None:
                 sampling["seed"] = seed
         clock = time.monotonic()
-        env = await _guard("__init__", lambda: self.create(job.task, seed))
+        env = await guard("__init__", lambda: self.create(job.task, seed))
         try:
-            await _guard("setup", env.setup)
+            await guard("setup", env.setup)
             rollout.messages = env.task.messages()  # setup may have replaced the task
             rollout.timing.environment += time.monotonic() - clock
             try:
@@ -106,20 +114,21 @@ class Attempts:
             await score(env, rollout, self.pool)
         except BaseException:
             with suppress(AthlosError):  # the first error is the one to report
-                await _teardown(env)
+                await teardown(env)
             raise
-        await _teardown(env)
+        await teardown(env)
 
 
-async def _teardown(env: Environment) -> None:
+async def teardown(env: Environment) -> None:
+    """Takes an attempt down, within a deadline."""
     try:
         async with asyncio.timeout(_TEARDOWN_TIMEOUT):
-            await _guard("teardown", env.teardown)
+            await guard("teardown", env.teardown)
     except TimeoutError as error:
         raise EnvError(f"teardown() took longer than {_TEARDOWN_TIMEOUT:g} s") from error
 
 
-async def _guard(what: str, run: Any) -> Any:
+async def guard(what: str, run: Any) -> Any:
     """Calls an author's method; what it raises is the environment's fault."""
     try:
         result = run()
@@ -131,7 +140,7 @@ async def _guard(what: str, run: Any) -> Any:
 
 
 def own_cancellation(error: asyncio.CancelledError) -> EnvError:
-    """What a CancelledError means that nobody asked for: an author's code awaited what it cancelled.
+    """The error for a cancellation that nobody asked for: author's code awaited what it cancelled.
 
     Raises:
         CancelledError: The current task was asked to end.
@@ -147,10 +156,9 @@ def own_cancellation(error: asyncio.CancelledError) -> EnvError:
 def as_failure(rollout: Rollout, error: BaseException) -> Failure:
     """The record of an attempt that an error ended."""
     known = error if isinstance(error, AthlosError) else None
-    cause = error.__cause__ or error
     trace = ""
-    if not isinstance(error, AttemptTimeout):
-        trace = "".join(traceback.format_exception(cause))
+    if not isinstance(error, AttemptTimeout | ModelError | JudgeError | ConfigError):
+        trace = "".join(traceback.format_exception(error.__cause__ or error))
     if known is not None and known.failure_class == "verifier_error" and known.hint:
         trace = known.hint  # it happened in a worker process, which sent its own
     message = known.message if known else f"{type(error).__name__}: {error}"

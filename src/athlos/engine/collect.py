@@ -12,24 +12,28 @@ from typing import Any
 import msgspec
 
 from athlos.agents import Agent, ToolLoop
-from athlos.engine.attempt import Attempts, Job
+from athlos.engine.attempt import Attempts, Job, as_failure
 from athlos.engine.groups import Groups
 from athlos.engine.plan import Source, TaskSource, plan_tasks
 from athlos.engine.pool import ProcessPool
+from athlos.engine.roles import Roles, missing
 from athlos.engine.shared import enter_shared
 from athlos.environment import Environment
 from athlos.errors import ConfigError, EnvError
 from athlos.metrics.summary import FailureStats, RolloutStats, Summary, Tally
 from athlos.models.client import Model
 from athlos.registry import digest, load
-from athlos.runs.folder import RunFolder, encode
+from athlos.runs.folder import RunFolder
 from athlos.runs.read import read_records, read_rollouts
-from athlos.runs.spec import EnvironmentSpec, ModelSpec, RunSpec
+from athlos.runs.spec import EnvironmentSpec, ModelSpec, RoleSpec, RunSpec
 from athlos.types import Failure, Rollout, Task
 
 __all__ = ["Collection", "collect"]
 
 _SYNC_INTERVAL = 1.0
+
+_RESERVED = frozenset({"model", "messages", "tools", "n", "stream"})
+_RESERVED_HINTS = {"n": "An attempt uses one completion a call; ask for `samples`."}
 
 
 def collect(
@@ -85,9 +89,13 @@ def collect(
         raise ConfigError(f"limit must be at least 1, not {limit}")
     if deadline <= 0:
         raise ConfigError(f"deadline must be more than 0 seconds, not {deadline:g}")
-    if (sampling or {}).get("n", 1) != 1 or model.sampling.get("n", 1) != 1:
-        raise ConfigError("an attempt uses one completion a call; use `samples` instead of `n`")
+    sampling = {**model.sampling, **(sampling or {})}
+    for name in _RESERVED & sampling.keys():
+        raise ConfigError(f"{name!r} is no sampling parameter", hint=_RESERVED_HINTS.get(name, ""))
     env = load(environment)
+    for role in env.roles:
+        if role not in (models or {}):
+            raise missing(role, models or {})
     typed = env.make_config(config)
     agent = agent or ToolLoop()
     source = TaskSource(env, typed, split, tasks)
@@ -102,14 +110,16 @@ def collect(
         ),
         model=ModelSpec(model.name, model.base_url),
         agent=agent.settings(),
-        sampling={**model.sampling, **(sampling or {})},
+        sampling=sampling,
         split=split,
         samples=samples,
         limit=limit,
         seed=seed,
         tasks_file=source.file,
         tasks_digest=source.digest,
-        roles={role: ModelSpec(m.name, m.base_url) for role, m in (models or {}).items()},
+        roles={
+            role: RoleSpec(m.name, m.base_url, m.sampling) for role, m in (models or {}).items()
+        },
     )
     return Collection(
         env, environment, typed, model, agent, source, spec, dict(models or {}),
@@ -169,6 +179,7 @@ class Collection:
         self._concurrency = concurrency
         self._deadline = deadline
         self._folder: RunFolder | None = None
+        self._begun = False
         self._stopping = False
         self._workers: list[asyncio.Task[None]] = []
         self._ready: asyncio.Queue[Rollout | None] = asyncio.Queue()
@@ -214,6 +225,9 @@ class Collection:
             await model.close()
 
     async def __aiter__(self) -> AsyncIterator[Rollout]:
+        if self._begun:
+            raise ConfigError("a collection can be iterated once", hint="Call collect() again.")
+        self._begun = True
         runner = asyncio.create_task(self._run())
         try:
             while (rollout := await self._ready.get()) is not None:
@@ -236,6 +250,8 @@ class Collection:
         for model in (self._model, *self._models.values()):
             await model.connect()
         self.spec.model.name = self._model.name
+        for role, model in self._models.items():
+            self.spec.roles[role].name = model.name
         async with AsyncExitStack() as stack:
             if self.out is not None:
                 self._folder = RunFolder(self.out, self.spec)
@@ -264,9 +280,9 @@ class Collection:
         stored = self._folder.stored_tasks()
         if limit is not None and len(stored) >= limit:
             return stored[:limit]
-        wanted = await self._source.read(limit)
-        self._folder.add_tasks(plan_tasks(stored, wanted, self._env.name))
-        return wanted
+        new = plan_tasks(stored, await self._source.read(limit), self._env.name)
+        self._folder.add_tasks(new)
+        return stored + new
 
     def _resume(self) -> tuple[set[tuple[str, int]], dict[tuple[str, int], int]]:
         """What earlier parts of the run did: samples done, and failed attempts of the others."""
@@ -292,7 +308,7 @@ class Collection:
             env=self._env,
             config=self._config,
             shared=await enter_shared(self._env, self._config, stack),
-            models=_Roles(self._models),
+            models=Roles(self._models),
             model=self._model,
             agent=self._agent,
             sampling=self.spec.sampling,
@@ -304,9 +320,7 @@ class Collection:
     async def _collect(self, attempts: Attempts, jobs: list[Job]) -> None:
         groups = None
         if any(scorer.kind == "group_reward" for scorer in self._env.scorers):
-            groups = Groups(attempts, self._stored_rollouts)
-            for job in jobs:
-                groups.expect(job)
+            groups = Groups(attempts, jobs, self._stored_rollouts())
         self.started = time.monotonic()
         queue = iter(jobs)
         self._workers = [
@@ -360,9 +374,10 @@ class Collection:
                 self.tally.add_failure(outcome)
                 self.failures.append(outcome)
 
-    def _stored_rollouts(self, task_id: str) -> Iterator[Rollout]:
+    def _stored_rollouts(self) -> Iterator[Rollout]:
+        """What earlier parts of the run wrote, for the groups that are not complete."""
         if self._folder is not None and self._folder.resumed:
-            yield from (r for r in read_rollouts(self._folder.path) if r.task_id == task_id)
+            yield from read_rollouts(self._folder.path)
 
     async def _sync(self) -> None:
         """Bounds what a crash of the machine can take: a second's worth."""
@@ -371,24 +386,20 @@ class Collection:
             await asyncio.to_thread(self._folder.sync)
 
 
-class _Roles(dict[str, Model]):
-    """Models by role, with an error that helps."""
-
-    def __missing__(self, role: str) -> Model:
-        have = ", ".join(self) or "none"
-        raise ConfigError(
-            f"the environment asks for a model in the role {role!r}; there is none (have: {have})",
-            hint=f"Pass models={{{role!r}: Model(...)}}, or `models:` in a run file.",
-        )
-
-
 def _writable(outcome: Rollout | Failure) -> Rollout | Failure:
     """The outcome, or a failure if the environment put into it what JSON cannot hold."""
-    from athlos.engine.attempt import as_failure
-
-    if isinstance(outcome, Rollout) and outcome.extra:
-        try:
-            encode(outcome)
-        except (TypeError, ValueError, RecursionError) as error:
-            return as_failure(outcome, EnvError(f"the record cannot be written as JSON: {error}"))
+    error = _json_error(msgspec.structs.replace(outcome, calls=[]))  # calls came as JSON
+    if error is None:
+        return outcome
+    if isinstance(outcome, Rollout):
+        outcome = as_failure(outcome, EnvError(f"the record cannot be written as JSON: {error}"))
+    outcome.messages = [m for m in outcome.messages if _json_error(m) is None]
     return outcome
+
+
+def _json_error(value: Any) -> Exception | None:
+    try:
+        msgspec.json.encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        return error
+    return None

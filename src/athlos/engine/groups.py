@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Iterable
 
 from athlos.engine.attempt import Attempts, Job, as_failure, own_cancellation
 from athlos.engine.scoring import add_components, score_group
@@ -17,19 +18,19 @@ class Groups:
 
     Args:
         attempts: What the attempts of the run have in common.
-        stored: Rollouts of a task that an earlier part of the run has written. They take part in
-            the comparison; their own rewards stay as they were.
+        jobs: Everything that will be settled.
+        stored: Rollouts that an earlier part of the run has written. Those of the same tasks take
+            part in the comparison; their own rewards stay as they were.
     """
 
-    def __init__(self, attempts: Attempts, stored: Callable[[str], Iterable[Rollout]]) -> None:
+    def __init__(self, attempts: Attempts, jobs: Iterable[Job], stored: Iterable[Rollout]) -> None:
         self._attempts = attempts
-        self._stored = stored
-        self._owed: dict[str, int] = {}
+        self._owed = Counter(job.task.id for job in jobs)
         self._held: dict[str, list[Rollout]] = {}
-
-    def expect(self, job: Job) -> None:
-        """Announces an outcome."""
-        self._owed[job.task.id] = self._owed.get(job.task.id, 0) + 1
+        self._stored: dict[str, list[Rollout]] = {}
+        for rollout in stored:
+            if rollout.task_id in self._owed:
+                self._stored.setdefault(rollout.task_id, []).append(rollout)
 
     async def settle(self, task: Task, outcome: Rollout | Failure) -> list[Rollout | Failure]:
         """Takes an outcome; returns what is final now."""
@@ -48,12 +49,12 @@ class Groups:
     async def _score(self, task: Task, new: list[Rollout]) -> list[Rollout | Failure]:
         if not new:
             return []
-        group = [*self._stored(task.id), *new]
+        group = [*self._stored.pop(task.id, ()), *new]
         group.sort(key=lambda rollout: rollout.sample)
         try:
             env = self._attempts.create(task)
             components = await score_group(env, group)
-        except (Exception, SystemExit, asyncio.CancelledError) as error:
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001
             # an author's code may raise anything
             if isinstance(error, asyncio.CancelledError):
                 error = own_cancellation(error)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from contextlib import AsyncExitStack
 from typing import Any
 
 from msgspec import Struct
 
+from athlos.engine.attempt import guard, teardown
 from athlos.engine.plan import Source, TaskSource
+from athlos.engine.roles import Roles
 from athlos.engine.shared import enter_shared
 from athlos.environment import Environment
 from athlos.errors import ConfigError
@@ -67,11 +68,10 @@ async def preview(
     if chosen is None:
         raise ConfigError(f"{env.name} has no task {task!r} (it has {len(found)} here)")
     async with asyncio.timeout(_TIMEOUT), AsyncExitStack() as stack:
-        instance = env(chosen, config=config, shared=await enter_shared(env, config, stack))
+        shared = await enter_shared(env, config, stack)
+        instance = env(chosen, config=config, shared=shared, models=Roles({}))
         try:
-            prepared = instance.setup()
-            if inspect.isawaitable(prepared):
-                await prepared
+            await guard("setup", instance.setup)
             return Preview(
                 task_id=chosen.id,
                 messages=instance.task.messages(),
@@ -80,6 +80,4 @@ async def preview(
                 sampling=chosen.sampling,
             )
         finally:
-            ended = instance.teardown()
-            if inspect.isawaitable(ended):
-                await ended
+            await teardown(instance)

@@ -94,13 +94,11 @@ async def _call(env: Environment, scorer: Scorer, subject: Any, pool: ProcessPoo
         return value
     except AthlosError:
         raise
-    except TimeoutError as error:
-        if deadline.expired():
+    except (Exception, SystemExit) as error:  # an author's code may raise anything
+        if isinstance(error, TimeoutError) and deadline.expired():
             raise VerifierTimeout(
                 f"{scorer.kind} {scorer.name!r} took longer than {scorer.timeout:g} s"
             ) from error
-        raise VerifierError(f"{scorer.kind} {scorer.name!r} raised {error!r}") from error
-    except (Exception, SystemExit) as error:  # an author's code may raise anything
         raise VerifierError(
             f"{scorer.kind} {scorer.name!r} raised {type(error).__name__}: {error}"
         ) from error

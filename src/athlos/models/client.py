@@ -32,8 +32,8 @@ class Deadlines(Struct, frozen=True, kw_only=True):
     """
 
     connect: float = 10.0
-    first_byte: float = 600.0
-    total: float = 1200.0
+    first_byte: float = 900.0
+    total: float = 1800.0
 
 
 class Model:
@@ -42,14 +42,15 @@ class Model:
     Args:
         base_url: Of the server, up to and with `/v1`; `OPENAI_BASE_URL` by default.
         name: As the server calls it; None takes the only model that the server has.
-        api_key_env: Name of the environment variable that holds the API key. The key itself is
-            never an argument, so it cannot end in a log or a record.
+        api_key_env: Name of the environment variable that holds the API key; without it
+            `OPENAI_API_KEY` is used, if it is set. The key itself is never an argument, so it
+            cannot end in a log or a record.
         sampling: Parameters of every call (`temperature`, `max_tokens`, `seed`, `stop`, ...),
             passed to the server as they are.
         connections: How many requests may be under way at once.
 
     Raises:
-        ConfigError: There is no usable base URL.
+        ConfigError: There is no usable base URL, or the variable is not set.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Model:
         base_url: str | None = None,
         name: str | None = None,
         *,
-        api_key_env: str = "OPENAI_API_KEY",
+        api_key_env: str | None = None,
         sampling: Mapping[str, Any] | None = None,
         deadlines: Deadlines | None = None,
         retry: Retry | None = None,
@@ -85,7 +86,7 @@ class Model:
         self.base_url = url.rstrip("/")
         self._transport = HttpTransport(
             self.base_url,
-            api_key=os.environ.get(api_key_env),
+            api_key=_api_key(api_key_env),
             connect_timeout=self.deadlines.connect,
             connections=connections,
         )
@@ -227,3 +228,10 @@ class Model:
 
     def __repr__(self) -> str:
         return f"Model({self.base_url!r}, {self.name!r})"
+
+
+def _api_key(variable: str | None) -> str | None:
+    key = os.environ.get(variable or "OPENAI_API_KEY", "").strip()
+    if variable is not None and not key:
+        raise ConfigError(f"the environment variable {variable}, for the API key, is not set")
+    return key or None

@@ -9,6 +9,8 @@ import random
 
 from msgspec import Struct
 
+from athlos.errors import ConfigError
+
 __all__ = ["Retry"]
 
 
@@ -24,6 +26,13 @@ class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_tries: int = 50
     base: float = 0.5
     cap: float = 8.0
+
+    def __post_init__(self) -> None:
+        if self.max_tries < 1 or self.base < 0 or self.cap < 0:
+            raise ConfigError(
+                "retry: max_tries must be at least 1, base and cap at least 0 seconds; "
+                f"found {self.max_tries}, {self.base:g}, {self.cap:g}"
+            )
 
     def wait(self, tries: int, retry_after: float | None, rng: random.Random) -> float:
         """Seconds to wait after the `tries`-th request failed.

@@ -29,9 +29,6 @@ from athlos.types import Failure, Rollout, Task
 
 __all__ = ["RunFolder"]
 
-SYNC_RECORDS = 256
-"""Records after which the files are synced to the disk, if a second has not passed before."""
-
 
 class RunFolder:
     """A folder that this process, and no other, writes to.
@@ -93,11 +90,6 @@ class RunFolder:
         """Puts the records on the disk. May run in a thread."""
         self._rollouts.sync()
         self._failures.sync()
-
-    @property
-    def wants_sync(self) -> bool:
-        """Whether so many records are unsynced that it should not wait."""
-        return self._rollouts.unsynced + self._failures.unsynced >= SYNC_RECORDS
 
     def write_metrics(self, metrics: Any) -> None:
         """Replaces metrics.json."""

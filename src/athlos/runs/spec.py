@@ -10,10 +10,10 @@ from msgspec import Struct, field
 
 from athlos.errors import ConfigError
 
-__all__ = ["EnvironmentSpec", "ModelSpec", "RunFile", "RunSpec"]
+__all__ = ["EnvironmentSpec", "ModelSpec", "RoleSpec", "RunFile", "RunSpec"]
 
 # These may differ when a run is resumed: they say where things are, not what they are.
-_FREE = frozenset({"environment.reference", "model.base_url", "tasks_file"})
+_FREE = frozenset({"environment.reference", "tasks_file"})
 _GROWING = ("samples", "limit")
 
 
@@ -33,6 +33,12 @@ class ModelSpec(Struct):
 
     name: str
     base_url: str
+
+
+class RoleSpec(ModelSpec):
+    """Which model in a role, and how it samples."""
+
+    sampling: dict[str, Any] = field(default_factory=dict)
 
 
 class RunSpec(Struct, kw_only=True):
@@ -56,11 +62,11 @@ class RunSpec(Struct, kw_only=True):
     seed: int | None
     tasks_file: str = ""
     tasks_digest: str = ""
-    roles: dict[str, ModelSpec] = field(default_factory=dict)
+    roles: dict[str, RoleSpec] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
         """A hash of what may not change, `samples` and `limit` aside."""
-        kept = {k: v for k, v in _flat(self).items() if not (k in _FREE or k in _GROWING)}
+        kept = {k: v for k, v in _flat(self).items() if not (_is_free(k) or k in _GROWING)}
         encoded = msgspec.json.encode(kept, order="deterministic")
         return hashlib.blake2b(encoded, digest_size=8).hexdigest()
 
@@ -75,8 +81,8 @@ class RunSpec(Struct, kw_only=True):
         before, now = _flat(earlier), _flat(self)
         differing = [
             f"{key} was {_show(before.get(key))}, is now {_show(now.get(key))}"
-            for key in sorted({*before, *now} - _FREE - set(_GROWING))
-            if before.get(key) != now.get(key)
+            for key in sorted({*before, *now} - set(_GROWING))
+            if not _is_free(key) and before.get(key) != now.get(key)
         ]
         for key in _GROWING:
             was, wanted = before[key], now[key]
@@ -99,6 +105,10 @@ class RunFile(Struct, kw_only=True):
     platform: str
     git_commit: str | None
     spec: RunSpec
+
+
+def _is_free(key: str) -> bool:
+    return key in _FREE or key.endswith("base_url")
 
 
 def _flat(spec: Any, prefix: str = "") -> dict[str, Any]:
