@@ -141,7 +141,9 @@ def main() -> None:
     RESULTS.parent.mkdir(exist_ok=True)
     print(f"{'shape':8} {'in flight':>9} {'floor':>10} {'athlos':>10} {'ratio':>6} {'MB':>5}")
     for shape, (_, tool_calls) in SHAPES.items():
-        with running(latency=options.latency, tool_calls=tool_calls, arguments='{"amount": 1}') as url:
+        with running(
+            latency=options.latency, tool_calls=tool_calls, arguments='{"amount": 1}'
+        ) as url:
             for in_flight in options.in_flight:
                 cpu: dict[str, list[float]] = {name: [] for name in CONTENDERS}
                 memory = 0.0

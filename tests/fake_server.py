@@ -1,4 +1,4 @@
-"""A fake chat-completions server on a real socket, which can be told to misbehave. For tests only."""
+"""A fake chat-completions server on a real socket, which misbehaves if told to. For tests only."""
 
 import asyncio
 import json
@@ -137,11 +137,11 @@ class FakeServer:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: int
     ) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        method, path, _ = head.split("\r\n", 1)[0].split(" ")
-        headers = dict(
-            (k.strip().lower(), v.strip())
+        _, path, _ = head.split("\r\n", 1)[0].split(" ")
+        headers = {
+            k.strip().lower(): v.strip()
             for k, _, v in (line.partition(":") for line in head.split("\r\n")[1:] if line)
-        )
+        }
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         if self._api_key and headers.get("authorization") != f"Bearer {self._api_key}":
             return await _write(writer, 401, {}, b'{"error":{"message":"bad key"}}')

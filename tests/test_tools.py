@@ -136,7 +136,7 @@ def test_the_docstring_describes_the_tool_and_its_parameters():
     assert wire["description"] == "Look somewhere.\n\nIt is dark."
     properties = wire["parameters"]["properties"]
     assert list(properties) == ["where", "far"]
-    assert properties["where"]["description"].split() == "A direction, or a thing.".split()
+    assert properties["where"]["description"].split() == ["A", "direction,", "or", "a", "thing."]
     assert properties["far"]["description"] == "With a telescope."
 
 

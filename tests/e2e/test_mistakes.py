@@ -1,7 +1,6 @@
 """A user's mistake costs one clear message and exit code 2."""
 
 import pytest
-
 from tests.fake_server import FakeServer, text
 
 

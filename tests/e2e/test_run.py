@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from tests.fake_server import Fault, FakeServer, text, tool_call
+from tests.fake_server import FakeServer, Fault, text, tool_call
 
 
 def lines(path):
