@@ -22,11 +22,10 @@ from typing import Any
 import msgspec
 
 sys.path.insert(0, str(Path(__file__).parent))
-from fake_server import MODEL, running
-
 from athlos import Environment, Model, Rollout, Task, collect, reward, tool
 from athlos.models.chat import decode_reply, encode_request
 from athlos.types import Message
+from fake_server import MODEL, running
 
 RESULTS = Path(__file__).parent / "results" / "rollouts.jsonl"
 PROMPT = "Solve 3x + 7 = 43 for x. Think step by step and put the answer into a box."
@@ -153,10 +152,8 @@ def main() -> None:
                         times.append(spent / options.rollouts * 1e6)
                         memory = megabytes
                 low, own = (statistics.median(cpu[name]) for name in ("floor", "athlos"))
-                print(
-                    f"{shape:8} {in_flight:9} {low:7.0f} µs {own:7.0f} µs {own / low:6.2f} {memory:5.0f}",
-                    flush=True,
-                )
+                figures = f"{low:7.0f} µs {own:7.0f} µs {own / low:6.2f} {memory:5.0f}"
+                print(f"{shape:8} {in_flight:9} {figures}", flush=True)
                 row = {"shape": shape, "in_flight": in_flight, "floor_us": low, "athlos_us": own,
                        "ratio": own / low, "rollouts": options.rollouts, "peak_mb": memory}  # fmt: skip
                 with RESULTS.open("ab") as file:

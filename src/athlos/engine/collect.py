@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, suppress
@@ -29,6 +30,8 @@ from athlos.runs.spec import EnvironmentSpec, ModelSpec, RoleSpec, RunSpec
 from athlos.types import Failure, Rollout, Task
 
 __all__ = ["Collection", "collect"]
+
+_log = logging.getLogger("athlos")
 
 _SYNC_INTERVAL = 1.0
 
@@ -252,6 +255,10 @@ class Collection:
         self.spec.model.name = self._model.name
         for role, model in self._models.items():
             self.spec.roles[role].name = model.name
+        if self._env.tools and not self._model.offers_tools:
+            _log.warning(
+                "%s cannot call tools: its chat template does not mention them", self._model.name
+            )
         async with AsyncExitStack() as stack:
             if self.out is not None:
                 self._folder = RunFolder(self.out, self.spec)

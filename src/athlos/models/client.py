@@ -49,6 +49,9 @@ class Model:
             passed to the server as they are.
         connections: How many requests may be under way at once.
 
+    Attributes:
+        offers_tools: False if it is known that the model is not told of tools, so calls none.
+
     Raises:
         ConfigError: There is no usable base URL, or the variable is not set.
     """
@@ -68,6 +71,7 @@ class Model:
         self.deadlines = deadlines or Deadlines()
         self.retry = retry or Retry()
         self.sampling: dict[str, Any] = dict(sampling or {})
+        self.offers_tools = True
         self._name = name
         self._rng = random.Random()
         if transport is not None:
@@ -103,7 +107,10 @@ class Model:
         from athlos.models.local import LocalTransport, find_gguf
 
         gguf = find_gguf(reference)
-        return cls("in-process", gguf.stem, transport=LocalTransport(gguf), **options)
+        transport = LocalTransport(gguf)
+        model = cls("in-process", gguf.stem, transport=transport, **options)
+        model.offers_tools = transport.offers_tools
+        return model
 
     @property
     def name(self) -> str:

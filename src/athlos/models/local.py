@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import mmap
 import os
 import tempfile
 import threading
-import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -25,12 +25,14 @@ from typing import Any
 import msgspec
 
 from athlos.errors import ConfigError
+from athlos.models.stream import Assembler, Chunk
 from athlos.models.transport import Response, TransportError
 
 __all__ = ["LocalTransport", "find_gguf"]
 
 INSTALL = "pip install 'athlos[local]'"
 HEADERS: Mapping[str, str] = {"content-type": "application/json"}
+_METADATA = 64 << 20  # bytes from the start in which metadata is looked for
 PROMPT_BLOCK = 256  # prompt tokens between two looks at the cancel flag
 
 
@@ -74,6 +76,21 @@ def _check(path: Path) -> None:
         )
 
 
+def _template(gguf: Path) -> bytes:
+    """The chat template in the file's metadata; empty if it has none.
+
+    Source: the GGUF specification: a key is followed by its type, 8 for a string, and its length.
+    """
+    with gguf.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        key = b"tokenizer.chat_template"
+        found = data.find(key, 0, _METADATA)
+        if found < 0:
+            return b""
+        start = found + len(key) + 4
+        size = int.from_bytes(data[start : start + 8], "little")
+        return data[start + 8 : start + 8 + size]
+
+
 def _default_threads() -> int:
     """One core less than there are, for this process's own work.
 
@@ -107,6 +124,7 @@ class LocalTransport:
         _check(gguf)
         self.gguf = gguf
         self.model_id = gguf.stem
+        self.offers_tools = b"tools" in _template(gguf)
         self.threads = threads or _default_threads()
         self.slots = slots
         self.context = context
@@ -204,14 +222,14 @@ class LocalTransport:
         if request.get("logprobs"):
             request.setdefault("top_logprobs", 1)  # or 20 of them for each token
 
-        answer = _Answer()
+        answer = Assembler()
 
         def receive(data: bytes) -> bool:
             """Takes one chunk; true stops the request. Exceptions would be swallowed."""
             if cancelled.is_set() or self._closed:
                 return True
             try:
-                answer.add(msgspec.json.decode(data, type=_Chunk))
+                answer.add(msgspec.json.decode(data, type=Chunk))
             except Exception as error:  # noqa: BLE001 - raised again below
                 answer.fault = error
                 return True
@@ -239,132 +257,3 @@ class LocalTransport:
 def _error(status: int, message: str, kind: str = "invalid_request_error") -> Response:
     error = {"code": status, "message": message, "type": kind}
     return Response(status, HEADERS, msgspec.json.encode({"error": error}))
-
-
-class _Function(msgspec.Struct):
-    name: str = ""
-    arguments: str = ""
-
-
-class _Call(msgspec.Struct):
-    index: int = 0
-    id: str = ""
-    function: _Function = msgspec.field(default_factory=_Function)
-
-
-class _Delta(msgspec.Struct):
-    content: str | None = None
-    reasoning_content: str | None = None
-    tool_calls: list[_Call] = []
-
-
-class _Logprobs(msgspec.Struct):
-    content: list[dict[str, Any]] = []
-
-
-class _ChunkChoice(msgspec.Struct):
-    index: int = 0
-    delta: _Delta = msgspec.field(default_factory=_Delta)
-    finish_reason: str | None = None
-    logprobs: _Logprobs | None = None
-
-
-class _Chunk(msgspec.Struct):
-    """What one event of llama.cpp's stream may hold."""
-
-    id: str = ""
-    created: int = 0
-    system_fingerprint: str = ""
-    choices: list[_ChunkChoice] = []
-    usage: dict[str, Any] | None = None
-    timings: dict[str, Any] | None = None
-    error: dict[str, Any] | None = None
-
-
-class _Choice:
-    """One choice of an answer, as far as it has come."""
-
-    def __init__(self) -> None:
-        self.content: list[str] = []
-        self.reasoning: list[str] = []
-        self.calls: dict[int, _Call] = {}
-        self.logprobs: list[dict[str, Any]] = []
-        self.finish_reason: str | None = None
-
-    def add(self, chunk: _ChunkChoice) -> None:
-        delta = chunk.delta
-        if delta.content:
-            self.content.append(delta.content)
-        if delta.reasoning_content:
-            self.reasoning.append(delta.reasoning_content)
-        for part in delta.tool_calls:
-            call = self.calls.setdefault(part.index, _Call(index=part.index))
-            call.id = call.id or part.id
-            call.function.name += part.function.name
-            call.function.arguments += part.function.arguments
-        if chunk.logprobs is not None:
-            self.logprobs += chunk.logprobs.content
-        self.finish_reason = chunk.finish_reason or self.finish_reason
-
-    def build(self, index: int) -> dict[str, Any]:
-        content = "".join(self.content)
-        message: dict[str, Any] = {"role": "assistant", "content": content}
-        if self.reasoning:
-            message["reasoning_content"] = "".join(self.reasoning)
-        if self.calls:
-            message["content"] = content or None
-            message["tool_calls"] = [
-                {
-                    "id": call.id,
-                    "type": "function",
-                    "function": {"name": call.function.name, "arguments": call.function.arguments},
-                }
-                for _, call in sorted(self.calls.items())
-            ]
-        choice = {"index": index, "message": message, "finish_reason": self.finish_reason}
-        if self.logprobs:
-            choice["logprobs"] = {"content": self.logprobs}
-        return choice
-
-
-class _Answer:
-    """Puts the chunks of a stream together into one complete reply."""
-
-    def __init__(self) -> None:
-        self.error: dict[str, Any] | None = None
-        self.fault: Exception | None = None
-        self._choices: dict[int, _Choice] = {}
-        self._head = _Chunk(created=int(time.time()))
-        self._usage: dict[str, Any] | None = None
-        self._timings: dict[str, Any] | None = None
-
-    @property
-    def complete(self) -> bool:
-        """Whether every choice ended and the usage, which comes last, is there."""
-        ended = all(choice.finish_reason for choice in self._choices.values())
-        return bool(self._choices) and ended and self._usage is not None
-
-    def add(self, chunk: _Chunk) -> None:
-        if chunk.error is not None:
-            self.error = chunk.error
-            return
-        if chunk.id:
-            self._head = chunk
-        for choice in chunk.choices:
-            self._choices.setdefault(choice.index, _Choice()).add(choice)
-        self._usage = chunk.usage or self._usage
-        self._timings = chunk.timings or self._timings
-
-    def encode(self, model: str) -> bytes:
-        reply: dict[str, Any] = {
-            "id": self._head.id,
-            "object": "chat.completion",
-            "created": self._head.created,
-            "model": model,
-            "system_fingerprint": self._head.system_fingerprint,
-            "choices": [choice.build(index) for index, choice in sorted(self._choices.items())],
-            "usage": self._usage,
-        }
-        if self._timings is not None:
-            reply["timings"] = self._timings
-        return msgspec.json.encode(reply)
