@@ -154,8 +154,15 @@ def main() -> None:
                 low, own = (statistics.median(cpu[name]) for name in ("floor", "athlos"))
                 figures = f"{low:7.0f} µs {own:7.0f} µs {own / low:6.2f} {memory:5.0f}"
                 print(f"{shape:8} {in_flight:9} {figures}", flush=True)
-                row = {"shape": shape, "in_flight": in_flight, "floor_us": low, "athlos_us": own,
-                       "ratio": own / low, "rollouts": options.rollouts, "peak_mb": memory}  # fmt: skip
+                row = {
+                    "shape": shape,
+                    "in_flight": in_flight,
+                    "floor_us": low,
+                    "athlos_us": own,
+                    "ratio": own / low,
+                    "rollouts": options.rollouts,
+                    "peak_mb": memory,
+                }
                 with RESULTS.open("ab") as file:
                     file.write(msgspec.json.encode(row) + b"\n")
 

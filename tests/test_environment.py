@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from athlos import (
     Config,
     ConfigError,
+    EnvError,
     Environment,
     Message,
     SandboxError,
@@ -23,7 +24,6 @@ from athlos import (
     reward,
     tool,
 )
-from athlos.errors import EnvError
 from athlos.testing import call, fake_model, scripted
 
 
