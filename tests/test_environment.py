@@ -642,8 +642,9 @@ def test_teardown_runs_to_its_end_after_a_cancellation():
     async def main():
         collection = collect(env, fake_model(hang), samples=3)
         running = asyncio.create_task(collection.run())
-        while env.open < 3:
-            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            while env.open < 3:
+                await asyncio.sleep(0)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running

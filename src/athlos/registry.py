@@ -20,7 +20,7 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -40,6 +40,7 @@ CONNECTORS: dict[str, str] = {"reasoning-gym": "athlos.connect.reasoning_gym"}
 """Prefix of a reference -> module with `load(argument) -> class`."""
 
 _FILE_MODULE = "athlos_env_"
+_DIGEST = "__athlos_digest__"
 _LIBRARY = Path(__file__).parent / "envs"
 
 
@@ -103,6 +104,10 @@ def digest(cls: type[Environment]) -> str:
             sources = [Path(inspect.getfile(cls))]
         except (OSError, TypeError):
             return ""
+    return _digest(sources)
+
+
+def _digest(sources: Iterable[Path]) -> str:
     hashed = hashlib.blake2b(digest_size=8)
     for source in sources:
         folder = source.parent if source.name == "__init__.py" else None
@@ -149,7 +154,14 @@ def _from_path(reference: str) -> type[Environment]:
     # the name differs for two files of one name; pickles of a worker process rely on it
     name = f"{_FILE_MODULE}{stem}_{hashlib.blake2b(str(path).encode(), digest_size=4).hexdigest()}"
     name = re.sub(r"\W", "_", name)
-    module = sys.modules.get(name) or _import_file(name, path, package, reference)
+    # a file that was edited since is imported anew, so that its digest is that of what runs
+    found = _digest([path])
+    module = sys.modules.get(name)
+    if module is None or getattr(module, _DIGEST) != found:
+        for stale in [key for key in sys.modules if key == name or key.startswith(f"{name}.")]:
+            del sys.modules[stale]
+        module = _import_file(name, path, package, reference)
+        setattr(module, _DIGEST, found)
     return _named(_only_class(module, class_name, reference), "" if class_name else stem)
 
 

@@ -54,7 +54,7 @@ def read_task_file(path: Path, tools: Collection[str]) -> Iterator[Task]:
                 task = row_to_task(msgspec.json.decode(line))
                 check_tools(task, tools)
                 yield task
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise ConfigError(f"{path}:{number}: not valid JSON: {error}") from error
             except ConfigError as error:
                 raise ConfigError(f"{path}:{number}: {error.message}", hint=error.hint) from error
