@@ -7,6 +7,7 @@ import pytest
 
 from athlos import ConfigError, Failure, Rollout, Task, read_failures, read_rollouts
 from athlos.runs import RunFolder, RunSpec
+from athlos.runs.folder import encode
 from athlos.runs.read import read_run, read_tasks
 from athlos.runs.spec import EnvironmentSpec, ModelSpec
 
@@ -29,13 +30,17 @@ def rollout(task, sample, **fields):
     return Rollout(f"{task}.{sample}.0", task, sample, "counter", "m", **fields)
 
 
+def add(folder, *records):
+    folder.add([(record, encode(record)) for record in records])
+
+
 def test_what_is_written_is_read_again(tmp_path):
     folder = RunFolder(tmp_path / "a", spec())
     tasks = [Task("one", {"x": [1, None]}, id="t1"), Task("two", id="t2")]
     folder.add_tasks(tasks)
     good = rollout("t1", 0, reward=0.0, rewards={"r": 0.0}, extra={"é": ["\x00", "𝄞"]})
     bad = Failure("t2.0.0", "t2", 0, 0, "timeout", "late")
-    folder.add(good, bad)
+    add(folder, good, bad)
     folder.close()
     assert read_tasks(tmp_path / "a") == tasks
     assert list(read_rollouts(tmp_path / "a")) == [good]
@@ -45,7 +50,7 @@ def test_what_is_written_is_read_again(tmp_path):
 
 def test_every_documented_field_is_on_a_line_even_if_it_is_zero(tmp_path):
     folder = RunFolder(tmp_path / "a", spec())
-    folder.add(rollout("t1", 0))
+    add(folder, rollout("t1", 0))
     folder.close()
     text = (tmp_path / "a/rollouts.jsonl").read_text()
     for name in Rollout.__struct_fields__:
@@ -71,7 +76,7 @@ def test_a_second_writer_is_refused(tmp_path):
 
 def test_a_damaged_record_is_named_by_its_line(tmp_path):
     folder = RunFolder(tmp_path / "a", spec())
-    folder.add(rollout("t1", 0), rollout("t1", 1))
+    add(folder, rollout("t1", 0), rollout("t1", 1))
     folder.close()
     path = tmp_path / "a/rollouts.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
@@ -82,7 +87,7 @@ def test_a_damaged_record_is_named_by_its_line(tmp_path):
 
 def test_a_record_that_is_being_written_is_left_out_by_a_reader(tmp_path):
     folder = RunFolder(tmp_path / "a", spec())
-    folder.add(rollout("t1", 0), rollout("t1", 1))
+    add(folder, rollout("t1", 0), rollout("t1", 1))
     folder.close()
     path = tmp_path / "a/rollouts.jsonl"
     path.write_bytes(path.read_bytes()[:-30])

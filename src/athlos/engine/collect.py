@@ -24,7 +24,7 @@ from athlos.errors import ConfigError, EnvError
 from athlos.metrics.summary import FailureStats, RolloutStats, Summary, Tally
 from athlos.models.client import Model
 from athlos.registry import digest, load
-from athlos.runs.folder import RunFolder
+from athlos.runs.folder import RunFolder, encode
 from athlos.runs.read import read_records, read_rollouts
 from athlos.runs.spec import EnvironmentSpec, ModelSpec, RoleSpec, RunSpec
 from athlos.types import Failure, Rollout, Task
@@ -363,17 +363,13 @@ class Collection:
 
     def _keep(self, *outcomes: Rollout | Failure) -> None:
         """Writes, counts and hands out what is final."""
-        writable = [_writable(outcome) for outcome in outcomes]
+        kept = outcomes
         if self._folder is not None:
-            try:
-                self._folder.add(*writable)
-            except OSError as error:
-                raise ConfigError(
-                    f"cannot write to {self._folder.path}: {error.strerror}",
-                    hint="Everything up to now is kept; the run can be resumed.",
-                ) from error
-        self._ended += len(writable)
-        for outcome in writable:
+            written = [_encode(outcome) for outcome in outcomes]
+            self._folder.add(written)
+            kept = tuple(record for record, _ in written)
+        self._ended += len(kept)
+        for outcome in kept:
             if isinstance(outcome, Rollout):
                 self.tally.add(outcome)
                 self._ready.put_nowait(outcome)
@@ -393,20 +389,21 @@ class Collection:
             await asyncio.to_thread(self._folder.sync)
 
 
-def _writable(outcome: Rollout | Failure) -> Rollout | Failure:
-    """The outcome, or a failure if the environment put into it what JSON cannot hold."""
-    error = _json_error(msgspec.structs.replace(outcome, calls=[]))  # calls came as JSON
-    if error is None:
-        return outcome
+def _encode(outcome: Rollout | Failure) -> tuple[Rollout | Failure, bytes]:
+    """The outcome and its line; a failure if the environment put into it what JSON cannot hold."""
+    try:
+        return outcome, encode(outcome)
+    except (TypeError, ValueError, RecursionError) as error:
+        reason = EnvError(f"the record cannot be written as JSON: {error}")
     if isinstance(outcome, Rollout):
-        outcome = as_failure(outcome, EnvError(f"the record cannot be written as JSON: {error}"))
-    outcome.messages = [m for m in outcome.messages if _json_error(m) is None]
-    return outcome
+        outcome = as_failure(outcome, reason)
+    outcome.messages = [message for message in outcome.messages if _is_json(message)]
+    return outcome, encode(outcome)
 
 
-def _json_error(value: Any) -> Exception | None:
+def _is_json(value: Any) -> bool:
     try:
         msgspec.json.encode(value)
-    except (TypeError, ValueError, RecursionError) as error:
-        return error
-    return None
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True

@@ -15,7 +15,6 @@ import signal
 import sys
 from typing import Any
 
-from athlos.engine.pool_worker import READY
 from athlos.environment import Environment
 from athlos.errors import ConfigError, VerifierError, VerifierTimeout
 from athlos.registry import is_loaded_file
@@ -27,6 +26,7 @@ __all__ = ["ProcessPool"]
 _PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 _START_TIMEOUT = 60.0
 _HEADER = 8
+_READY = b"ready"
 
 
 class ProcessPool:
@@ -138,11 +138,10 @@ class _Worker:
         try:
             async with asyncio.timeout(_START_TIMEOUT):
                 answer = await worker.call(hello)
-            if answer != READY:
-                trace = answer.decode()
-                last = trace.strip().rpartition("\n")[2]
+            if answer != _READY:
+                why, _, trace = answer.decode().partition("\n")
                 raise VerifierError(
-                    f"a worker process cannot load the environment: {last}", hint=trace
+                    f"a worker process cannot load the environment: {why}", hint=trace
                 )
         except BaseException as error:
             worker.kill()

@@ -10,8 +10,8 @@ import sys
 import traceback
 from typing import BinaryIO
 
-READY = b"ready"
 _HEADER = 8
+_READY = b"ready"
 _PR_SET_PDEATHSIG = 1
 
 
@@ -33,10 +33,11 @@ def main() -> None:
 
     try:
         load(reference)  # so that the pickles below find its module
-    except Exception:  # noqa: BLE001 - an author's module may raise anything
-        _write(replies, traceback.format_exc().encode("utf-8", "replace"))
+    except Exception as error:  # noqa: BLE001 - an author's module may raise anything
+        why = str(error).partition("\n")[0]
+        _write(replies, f"{why}\n{traceback.format_exc()}".encode("utf-8", "replace"))
         return
-    _write(replies, READY)
+    _write(replies, _READY)
     while (frame := _read(frames)) is not None:
         _write(replies, _score(frame))
 

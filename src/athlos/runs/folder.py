@@ -13,7 +13,8 @@ import fcntl
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,15 +48,13 @@ class RunFolder:
         self._spec = spec
         self._lock = _lock(path)
         try:
-            self.resumed = self._check(spec)
-            if not self.resumed:
-                self._write_run()  # first of all, so that a folder without it is no run
-            self._rollouts = Journal(path / "rollouts.jsonl")
-            self._failures = Journal(path / "failures.jsonl")
-            self._tasks = Journal(path / "tasks.jsonl")
-        except OSError as error:
-            os.close(self._lock)
-            raise ConfigError(f"cannot write to {path}: {error.strerror}") from error
+            with _writing(path):
+                self.resumed = self._check(spec)
+                if not self.resumed:
+                    self._write_run()  # first of all, so that a folder without it is no run
+                self._rollouts = Journal(path / "rollouts.jsonl")
+                self._failures = Journal(path / "failures.jsonl")
+                self._tasks = Journal(path / "tasks.jsonl")
         except BaseException:
             os.close(self._lock)
             raise
@@ -71,20 +70,22 @@ class RunFolder:
 
     def add_tasks(self, tasks: Sequence[Task]) -> None:
         """Appends tasks, and takes over the configuration that asked for them."""
-        if tasks:
-            self._tasks.append(b"".join(msgspec.json.encode(task) + b"\n" for task in tasks))
-            self._tasks.sync()
-        if self.resumed:
-            self._write_run()
+        with _writing(self.path):
+            if tasks:
+                self._tasks.append(b"".join(msgspec.json.encode(task) + b"\n" for task in tasks))
+                self._tasks.sync()
+            if self.resumed:
+                self._write_run()
 
-    def add(self, *records: Rollout | Failure) -> None:
-        """Appends records; those of one file in one write, so that a group is kept whole."""
-        rollouts = b"".join(encode(r) for r in records if isinstance(r, Rollout))
-        failures = b"".join(encode(r) for r in records if isinstance(r, Failure))
-        if rollouts:
-            self._rollouts.append(rollouts)
-        if failures:
-            self._failures.append(failures)
+    def add(self, records: Sequence[tuple[Rollout | Failure, bytes]]) -> None:
+        """Appends records with their lines; those of one file in one write: a group stays whole."""
+        rollouts = b"".join(line for record, line in records if isinstance(record, Rollout))
+        failures = b"".join(line for record, line in records if isinstance(record, Failure))
+        with _writing(self.path):
+            if rollouts:
+                self._rollouts.append(rollouts)
+            if failures:
+                self._failures.append(failures)
 
     def sync(self) -> None:
         """Puts the records on the disk. May run in a thread."""
@@ -93,7 +94,8 @@ class RunFolder:
 
     def write_metrics(self, metrics: Any) -> None:
         """Replaces metrics.json."""
-        _replace(self.path / "metrics.json", metrics)
+        with _writing(self.path):
+            _replace(self.path / "metrics.json", metrics)
 
     def close(self) -> None:
         """Syncs, closes and unlocks. May be called twice."""
@@ -131,6 +133,18 @@ class RunFolder:
             spec=self._spec,
         )
         _replace(self.path / "run.json", run)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Says in a sentence why the folder cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write to {path}: {error.strerror}",
+            hint="What was written before is kept; the same command resumes the run.",
+        ) from error
 
 
 def encode(record: Rollout | Failure) -> bytes:
