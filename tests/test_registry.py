@@ -303,6 +303,7 @@ def test_a_file_that_does_not_load_says_where(game, text, expected):
         ("athlos.nowhere:Class", "needs the module 'athlos.nowhere'"),
         ("athlos.envs.counter:Countr", "no environment class 'Countr'"),
         ("athlos.envs.counter:Task", "no environment class 'Task'"),
+        ("__main__:Countr", "no environment class 'Countr'"),
         ("not a module:Class", "no environment 'not a module:Class'"),
         ("", "no environment named ''"),
         (":", "no environment ':'"),

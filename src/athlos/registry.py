@@ -187,7 +187,8 @@ def _import_file(name: str, path: Path, package: Path | None, reference: str) ->
 def _from_module(module: str, class_name: str, reference: str) -> type[Environment]:
     if not re.fullmatch(r"\w+(\.\w+)*", module):
         raise ConfigError(f"no environment {reference!r}", hint=_suggest(reference))
-    if importlib.util.find_spec(module.partition(".")[0]) is None:
+    package = module.partition(".")[0]
+    if package not in sys.modules and importlib.util.find_spec(package) is None:
         known = ", ".join(f"{prefix}:" for prefix in CONNECTORS)
         raise ConfigError(
             f"no module named {module!r} (for {reference!r})",

@@ -198,14 +198,17 @@ def test_a_model_that_refuses_is_a_failure_of_the_model():
 
 @pytest.mark.parametrize("where", ["setup", "tool", "reply", "reward"])
 def test_the_deadline_ends_an_attempt_wherever_it_is(where):
-    async def hang(self, *args):
+    async def plain(self, *args):
         await asyncio.sleep(3600)
 
-    async def tool_hang(self):
+    async def step(self):
         await asyncio.sleep(3600)
 
-    made = {"tool": tool(tool_hang), "reward": reward(hang)}.get(where, hang)
+    async def r(self, rollout):
+        await asyncio.sleep(3600)
+
     name = {"tool": "step", "reward": "r"}.get(where, where)
+    made = {"tool": tool(step), "reward": reward(r)}.get(where, plain)
     found = attempt(type("E", (Env,), {name: made}), deadline=0.02)
     assert found.failure_class == "timeout"
     assert found.message == "the attempt did not end within 0.02 s"

@@ -179,7 +179,7 @@ def test_what_hangs_is_killed_and_the_next_one_served(file):
 
 def test_what_a_verifier_started_is_killed_with_it(file, tmp_path):
     note = tmp_path / "pid"
-    (error,), _ = scored(file, "parent", timeout=1.0, note=str(note))
+    (error,), _ = scored(file, "parent", timeout=2.0, note=str(note))
     assert isinstance(error, VerifierTimeout)
     pid = int(note.read_text())
     for _ in range(500):
