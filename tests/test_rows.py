@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from athlos import ConfigError, Message, Task
-from athlos.rows import check_tools, read_task_file, row_to_task
+from athlos.rows import check_task, read_task_file, row_to_task
 from athlos.types import FunctionCall, ToolCall
 
 
@@ -370,8 +370,8 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 
 
 def test_a_task_may_only_offer_what_the_environment_has():
-    check_tools(Task("x"), ())
-    check_tools(Task("x", tools=["a"]), ["a", "b"])
+    check_task(Task("x"), ())
+    check_task(Task("x", tools=["a"]), ["a", "b"])
     with pytest.raises(ConfigError, match="'c'") as raised:
-        check_tools(Task("x", tools=["a", "c"]), ["a", "b"])
+        check_task(Task("x", tools=["a", "c"]), ["a", "b"])
     assert raised.value.hint == "It has: a, b"

@@ -8,16 +8,17 @@ nested value. Source of the latter shape: the NeMo Gym documentation of data set
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from athlos.errors import ConfigError
+from athlos.models.chat import RESERVED
 from athlos.types import FunctionCall, Message, Task, ToolCall
 
-__all__ = ["check_tools", "read_task_file", "row_to_task"]
+__all__ = ["check_sampling", "check_task", "read_task_file", "row_to_task"]
 
 _GYM = "responses_create_params"
 _ID_FIELDS = ("id", "task_id", "uuid", "instance_id", "problem_id")
@@ -52,7 +53,7 @@ def read_task_file(path: Path, tools: Collection[str]) -> Iterator[Task]:
             empty = False
             try:
                 task = row_to_task(msgspec.json.decode(line))
-                check_tools(task, tools)
+                check_task(task, tools)
                 yield task
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise ConfigError(f"{path}:{number}: not valid JSON: {error}") from error
@@ -62,11 +63,11 @@ def read_task_file(path: Path, tools: Collection[str]) -> Iterator[Task]:
             raise ConfigError(f"{path} has no tasks in it")
 
 
-def check_tools(task: Task, tools: Collection[str]) -> None:
-    """Checks that the environment has every tool that a task names.
+def check_task(task: Task, tools: Collection[str]) -> None:
+    """Checks what a task asks for: tools that the environment has, and parameters that it may set.
 
     Raises:
-        ConfigError: It has not.
+        ConfigError: It asks for something else.
     """
     for name in task.tools or ():
         if name not in tools:
@@ -74,6 +75,18 @@ def check_tools(task: Task, tools: Collection[str]) -> None:
                 f"the task offers a tool {name!r}, which the environment does not have",
                 hint=f"It has: {', '.join(tools) or 'none'}",
             )
+    check_sampling(task.sampling)
+
+
+def check_sampling(sampling: Mapping[str, Any]) -> None:
+    """Checks that sampling parameters do not replace what an attempt decides itself.
+
+    Raises:
+        ConfigError: Names the one that does.
+    """
+    for name in sorted(RESERVED & sampling.keys()):
+        hint = "An attempt uses one completion a call; ask for `samples`." if name == "n" else ""
+        raise ConfigError(f"{name!r} is no sampling parameter", hint=hint)
 
 
 def row_to_task(row: Any) -> Task:

@@ -276,3 +276,40 @@ def test_a_thousand_calls_at_once():
     with FakeServer(lambda request: text("hi"), latency=0.05) as server:
         assert asyncio.run(main(server.url)) == {"hi"}
         assert server.most_in_flight > 100
+
+
+@pytest.mark.parametrize("reason", ["abort", "cancelled", "error"])
+def test_a_completion_that_the_server_gave_up_is_no_answer(reason):
+    given_up = text("half an ans")
+    given_up["choices"][0]["finish_reason"] = reason
+    model, sent = model_of((200, given_up), OK)
+    assert chat(model).message.text == "hi"
+    assert len(sent) == 2
+
+
+def test_a_limit_that_no_prompt_could_meet_is_no_context_overflow():
+    said = (
+        "max_tokens=4000 cannot be greater than max_model_len=1024. Please request fewer output "
+        "tokens. (parameter=max_tokens, value=4000)"
+    )
+    model, _ = model_of((400, {"error": {"message": said, "type": "BadRequestError"}}))
+    with pytest.raises(ModelError) as caught:
+        chat(model)
+    assert not isinstance(caught.value, ContextOverflow)
+
+
+def test_calls_that_wait_to_be_repeated_are_counted():
+    async def main():
+        model, _ = model_of((503, b"loading the model"), retry=Retry(base=60, cap=60))
+        calls = [asyncio.create_task(model.chat(HELLO)) for _ in range(3)]
+        while model.waiting < 3:
+            await asyncio.sleep(0.001)
+        seen = model.waiting, model.trouble
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        return seen, model.waiting
+
+    (waiting, trouble), after = asyncio.run(main())
+    assert (waiting, after) == (3, 0)
+    assert "loading the model" in trouble

@@ -51,14 +51,14 @@ class ToolLoop(Struct, frozen=True, kw_only=True):
         while True:
             try:
                 reply = await self._ask(model, rollout, wire, sampling)
-            except ContextOverflow:
+            except ContextOverflow as error:
+                rollout.extra["context_overflow"] = error.message
                 return _end(rollout, "truncated", "context_overflow")
             message = reply.message
             rollout.messages.append(message)
             rollout.turns += 1
             if reply.finish_reason == "length":
-                reason = "token_budget" if self._spent(rollout) else "max_tokens"
-                return _end(rollout, "truncated", reason)
+                return _end(rollout, "truncated", self._cut_by(rollout, model, sampling))
             if reply.finish_reason == "content_filter":
                 return _end(rollout, "truncated", "content_filter")
             if message.tool_calls:
@@ -92,7 +92,7 @@ class ToolLoop(Struct, frozen=True, kw_only=True):
     ) -> Reply:
         if self.token_budget is not None:
             left = self.token_budget - rollout.usage.completion_tokens
-            limit = sampling.get("max_tokens", model.sampling.get("max_tokens"))
+            limit = _limit(model, sampling)
             sampling = {**sampling, "max_tokens": left if limit is None else min(left, limit)}
         started = time.time()
         clock = time.monotonic()
@@ -121,9 +121,27 @@ class ToolLoop(Struct, frozen=True, kw_only=True):
         rollout.usage.add(reply.usage)
         return reply
 
+    def _cut_by(self, rollout: Rollout, model: Model, sampling: Mapping[str, Any]) -> str:
+        """What limit a completion with finish reason `length` reached."""
+        if self._spent(rollout):
+            return "token_budget"
+        limit = _limit(model, sampling)
+        sampled = rollout.calls[-1].usage.completion_tokens
+        # a server that shortens the answer to what is left of its context does not say so
+        if self.token_budget is None and limit is not None and 0 < sampled < limit:
+            return "context_overflow"
+        return "max_tokens"
+
     def _spent(self, rollout: Rollout) -> bool:
         budget = self.token_budget
         return budget is not None and rollout.usage.completion_tokens >= budget
+
+
+def _limit(model: Model, sampling: Mapping[str, Any]) -> int | None:
+    """The tokens that one call may sample, if a limit was set."""
+    given = {**model.sampling, **sampling}
+    limit: int | None = given.get("max_tokens", given.get("max_completion_tokens"))
+    return limit
 
 
 def _end(rollout: Rollout, status: Status, reason: str) -> None:

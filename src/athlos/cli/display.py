@@ -104,7 +104,7 @@ class Display:
         n, mean, half = collection.tally.live()
         parts = []
         if not figures_only:
-            parts.append(f"{self._done()}/{collection.offered}")
+            parts.append(f"{self._done()}/{collection.offered}, {collection.in_flight} in flight")
         if collection.started is not None:
             elapsed = max(time.monotonic() - collection.started, 1e-9)
             new = self._done() - collection.resumed
@@ -118,6 +118,10 @@ class Display:
             width = "" if half is None else f" ± {half:.3f}"
             parts.append(f"reward {mean:.3f}{width}")
         text = Text(" · ".join(parts))
+        waiting, trouble = collection.waiting
+        if waiting:
+            calls = "1 call waits" if waiting == 1 else f"{waiting} calls wait"
+            text.append(f" · {calls} to be repeated: {trouble:.120}", style="yellow")
         classes: dict[str, int] = {}
         for failure in collection.failures:
             classes[failure.failure_class] = classes.get(failure.failure_class, 0) + 1
@@ -163,7 +167,7 @@ def print_result(collection: Collection, *, as_json: bool) -> None:
         console.print(
             Text(f"interrupted; the same command with --out {collection.out} goes on", "yellow")
         )
-    elif collection.failures:
+    elif any(f.retryable or f.failure_class != "model_error" for f in collection.failures):
         console.print(
             Text(f"the same command with --out {collection.out} tries the failed ones again", "dim")
         )

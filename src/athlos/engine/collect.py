@@ -24,6 +24,7 @@ from athlos.errors import ConfigError, EnvError
 from athlos.metrics.summary import FailureStats, RolloutStats, Summary, Tally
 from athlos.models.client import Model
 from athlos.registry import digest, load
+from athlos.rows import check_sampling
 from athlos.runs.folder import RunFolder, encode
 from athlos.runs.read import read_records, read_rollouts
 from athlos.runs.spec import EnvironmentSpec, ModelSpec, RoleSpec, RunSpec
@@ -34,9 +35,6 @@ __all__ = ["Collection", "collect"]
 _log = logging.getLogger("athlos")
 
 _SYNC_INTERVAL = 1.0
-
-_RESERVED = frozenset({"model", "messages", "tools", "n", "stream"})
-_RESERVED_HINTS = {"n": "An attempt uses one completion a call; ask for `samples`."}
 
 
 def collect(
@@ -93,8 +91,7 @@ def collect(
     if deadline <= 0:
         raise ConfigError(f"deadline must be more than 0 seconds, not {deadline:g}")
     sampling = {**model.sampling, **(sampling or {})}
-    for name in _RESERVED & sampling.keys():
-        raise ConfigError(f"{name!r} is no sampling parameter", hint=_RESERVED_HINTS.get(name, ""))
+    check_sampling(sampling)
     env = load(environment)
     for role in env.roles:
         if role not in (models or {}):
@@ -184,6 +181,7 @@ class Collection:
         self._folder: RunFolder | None = None
         self._begun = False
         self._stopping = False
+        self._fault: ConfigError | None = None
         self._workers: list[asyncio.Task[None]] = []
         self._ready: asyncio.Queue[Rollout | None] = asyncio.Queue()
         self._taken = asyncio.Event()
@@ -207,6 +205,11 @@ class Collection:
     def stopped(self) -> bool:
         """Whether `stop` or `drop` was called."""
         return self._stopping
+
+    @property
+    def waiting(self) -> tuple[int, str]:
+        """Calls of the policy that wait to be repeated, and what the last one that failed said."""
+        return self._model.waiting, self._model.trouble
 
     def summary(self) -> Summary:
         """The figures up to now, those of earlier parts of the run included."""
@@ -341,6 +344,8 @@ class Collection:
                 if not worker.cancelled() and (error := worker.exception()):
                     raise error
             await asyncio.wait(self._workers)
+            if self._fault is not None:
+                raise self._fault
         finally:
             for task in (*self._workers, syncer):
                 task.cancel()
@@ -386,7 +391,12 @@ class Collection:
         """Bounds what a crash of the machine can take: a second's worth."""
         while self._folder is not None:
             await asyncio.sleep(_SYNC_INTERVAL)
-            await asyncio.to_thread(self._folder.sync)
+            try:
+                await asyncio.to_thread(self._folder.sync)
+            except ConfigError as error:
+                self._fault = error
+                self.drop()
+                return
 
 
 def _encode(outcome: Rollout | Failure) -> tuple[Rollout | Failure, bytes]:

@@ -12,7 +12,7 @@ import msgspec
 
 from athlos.environment import Environment
 from athlos.errors import AthlosError, ConfigError
-from athlos.rows import check_tools, read_task_file
+from athlos.rows import check_task, read_task_file
 from athlos.types import Task
 
 __all__ = ["Source", "TaskSource", "plan_tasks"]
@@ -101,7 +101,7 @@ class TaskSource:
             raise ConfigError(
                 f"{self._env.name}: tasks() must yield Task objects, not {type(task).__name__}"
             )
-        check_tools(task, self._env.tools)
+        check_task(task, self._env.tools)
         return task
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,9 +13,26 @@ from athlos.errors import ContextOverflow, ModelError
 from athlos.models.transport import Response
 from athlos.types import FunctionCall, Message, ToolCall, Usage
 
-__all__ = ["Choice", "Reply", "decode_models", "decode_reply", "encode_request", "status_error"]
+__all__ = [
+    "RESERVED",
+    "Choice",
+    "Reply",
+    "decode_models",
+    "decode_reply",
+    "encode_request",
+    "status_error",
+]
+
+RESERVED = frozenset({"model", "messages", "tools", "n", "stream"})
+"""Fields of a request that are no sampling parameters of an attempt."""
+
+# A completion that the server gave up, to update weights for example; it is no answer.
+_GIVEN_UP = frozenset({"abort", "aborted", "cancelled", "error"})
 
 _RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
+
+# vLLM on a limit that no prompt could leave room for: a mistake of the caller's.
+_TOO_MANY = re.compile(r"max_(completion_)?tokens\W+(\d+ cannot be greater|.{0,20}too large)")
 
 # How servers say that a prompt is too long: OpenAI, vLLM and SGLang in words, llama.cpp by type.
 _OVERFLOW = (
@@ -152,6 +170,12 @@ def decode_reply(body: bytes) -> Reply:
         ) from None
     if not completion.choices:
         raise ModelError(f"the reply has no choices: {_excerpt(body)}", retryable=True)
+    for choice in completion.choices:
+        if choice.finish_reason in _GIVEN_UP:
+            raise ModelError(
+                f"the server gave the completion up (finish_reason {choice.finish_reason!r})",
+                retryable=True,
+            )
     usage = completion.usage or _Usage()
     return Reply(
         model=completion.model or "",
@@ -204,7 +228,8 @@ def status_error(response: Response) -> ModelError:
     status = response.status
     text = _error_text(response.body)
     lower = text.lower()
-    if status in (400, 413, 422) and any(phrase in lower for phrase in _OVERFLOW):
+    overflow = any(phrase in lower for phrase in _OVERFLOW) and not _TOO_MANY.match(lower)
+    if status in (400, 413, 422) and overflow:
         return ContextOverflow(f"HTTP {status}: {text}", status=status)
     hint = ""
     if status in (401, 403):

@@ -50,6 +50,8 @@ class Model:
         connections: How many requests may be under way at once.
 
     Attributes:
+        waiting: Calls that failed and wait to be repeated.
+        trouble: What the last one that failed said.
         offers_tools: False if it is known that the model is not told of tools, so calls none.
 
     Raises:
@@ -72,6 +74,8 @@ class Model:
         self.retry = retry or Retry()
         self.sampling: dict[str, Any] = dict(sampling or {})
         self.offers_tools = True
+        self.waiting = 0
+        self.trouble = ""
         self._name = name
         self._rng = random.Random()
         if transport is not None:
@@ -190,9 +194,9 @@ class Model:
                         reply = decode_reply(response.body)
                     except ModelError as error:
                         last = error
-                        if not error.retryable or tries >= self.retry.max_tries:
+                        if not error.retryable or tries == self.retry.max_tries:
                             raise
-                        await asyncio.sleep(self.retry.wait(tries, error.retry_after, self._rng))
+                        await self._wait(tries, error)
                         continue
                     reply.latency = time.monotonic() - started
                     reply.tries = tries
@@ -205,6 +209,14 @@ class Model:
                 status=last.status if last else None,
                 retryable=True,
             ) from last
+
+    async def _wait(self, tries: int, error: ModelError) -> None:
+        self.trouble = error.message
+        self.waiting += 1
+        try:
+            await asyncio.sleep(self.retry.wait(tries, error.retry_after, self._rng))
+        finally:
+            self.waiting -= 1
 
     async def _send(self, method: str, path: str, body: bytes | None) -> Response:
         try:

@@ -15,20 +15,20 @@ __all__ = ["Retry"]
 
 
 class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The retry rule of a model client. Its bound is the call's deadline, and then `max_tries`.
+    """The retry rule of a model client. Its bound is the call's deadline, or `max_tries`.
 
     Attributes:
-        max_tries: Requests in all, the first included.
+        max_tries: Requests in all, the first included; None leaves the bound to the deadline.
         base: Seconds; the n-th wait is drawn from 0 to `base * 2**n` ...
         cap: ... but never above this.
     """
 
-    max_tries: int = 50
+    max_tries: int | None = None
     base: float = 0.5
     cap: float = 8.0
 
     def __post_init__(self) -> None:
-        if self.max_tries < 1 or self.base < 0 or self.cap < 0:
+        if (self.max_tries is not None and self.max_tries < 1) or min(self.base, self.cap) < 0:
             raise ConfigError(
                 "retry: max_tries must be at least 1, base and cap at least 0 seconds; "
                 f"found {self.max_tries}, {self.base:g}, {self.cap:g}"

@@ -89,8 +89,9 @@ class RunFolder:
 
     def sync(self) -> None:
         """Puts the records on the disk. May run in a thread."""
-        self._rollouts.sync()
-        self._failures.sync()
+        with _writing(self.path):
+            self._rollouts.sync()
+            self._failures.sync()
 
     def write_metrics(self, metrics: Any) -> None:
         """Replaces metrics.json."""

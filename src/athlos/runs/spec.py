@@ -13,7 +13,7 @@ from athlos.errors import ConfigError
 __all__ = ["EnvironmentSpec", "ModelSpec", "RoleSpec", "RunFile", "RunSpec"]
 
 # These may differ when a run is resumed: they say where things are, not what they are.
-_FREE = frozenset({"environment.reference", "tasks_file"})
+_FREE = frozenset({"environment.reference", "model.base_url", "tasks_file"})
 _GROWING = ("samples", "limit")
 
 
@@ -85,7 +85,7 @@ class RunSpec(Struct, kw_only=True):
             if not _is_free(key) and before.get(key) != now.get(key)
         ]
         for key in _GROWING:
-            was, wanted = before[key], now[key]
+            was, wanted = before.get(key), now.get(key)
             if wanted is not None and (was is None or wanted < was):
                 differing.append(f"{key} was {_show(was)}, is now {_show(wanted)} (it may grow)")
         if differing:
@@ -108,18 +108,18 @@ class RunFile(Struct, kw_only=True):
 
 
 def _is_free(key: str) -> bool:
-    return key in _FREE or key.endswith("base_url")
+    return key in _FREE or (key.startswith("roles.") and key.endswith(".base_url"))
 
 
 def _flat(spec: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested fields under dotted names; an empty mapping has none."""
+    """Nested fields under dotted names; what is empty or not set has none."""
     found: dict[str, Any] = {}
     if not isinstance(spec, dict):  # as JSON gives it back, where a tuple is a list
         spec = msgspec.json.decode(msgspec.json.encode(spec))
     for key, value in spec.items():
         if isinstance(value, dict):
             found |= _flat(value, f"{prefix}{key}.")
-        else:
+        elif value is not None:
             found[f"{prefix}{key}"] = value
     return found
 
