@@ -190,6 +190,21 @@ def test_a_conversation_that_no_longer_fits_is_truncated_and_not_failed(body):
     assert (rollout.turns, len(rollout.calls), len(transport.requests)) == (1, 1, 2)
 
 
+@pytest.mark.parametrize(
+    ("used", "asked", "reason"),
+    [(30, 30, "max_tokens"), (13, 30, "context_overflow"), (13, None, "max_tokens")],
+)
+def test_an_answer_cut_below_its_limit_met_the_end_of_the_context(used, asked, reason):
+    model, _ = server(wire("a", "length", used=(1000, used)))
+    limits = {} if asked is None else {"max_tokens": asked}
+    assert drive(made(), model, **limits).stop_reason == reason
+
+
+def test_what_the_server_said_of_an_overflow_is_on_the_record():
+    model, _ = server((400, OVERFLOWS["text"]))
+    assert "does not fit" in drive(made(), model).extra["context_overflow"]
+
+
 def test_another_refusal_is_an_error_of_the_model():
     model, _ = server((400, {"error": {"message": "unknown field `min_p`"}}))
     with pytest.raises(ModelError, match="unknown field"):

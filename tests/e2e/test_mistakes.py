@@ -83,6 +83,7 @@ def test_task_row_without_prompt_names_file_and_line(refused, tmp_path, server):
         ('{"prompt": [{"role": "robot"}]}', "malformed"),
         ('{"prompt": "a", "info": []}', "`info` must be an object"),
         ('{"prompt": "a", "tools": ["fly"]}', "a tool 'fly'"),
+        ('{"prompt": "a", "sampling": {"n": 2}}', "'n' is no sampling parameter"),
         ('{"responses_create_params": {}}', "no prompt"),
         ('{"responses_create_params": {"input": "a", "tools": [{"name": "fly"}]}}', "'fly'"),
     ],

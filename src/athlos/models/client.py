@@ -22,6 +22,9 @@ from athlos.types import Message
 __all__ = ["Deadlines", "Model"]
 
 
+_LOCAL_MAX_TOKENS = 512
+
+
 class Deadlines(Struct, frozen=True, kw_only=True):
     """How long to wait, in seconds.
 
@@ -103,7 +106,8 @@ class Model:
     def local(cls, reference: str = "local", **options: Any) -> Model:
         """The embedded model (`local`), or any GGUF file (`local:/path/to/file.gguf`).
 
-        It runs on the CPU in this process, without a server.
+        It runs on the CPU in this process, without a server. A call samples at most 512 tokens if
+        `max_tokens` does not say otherwise: a model so small may never come to an end.
 
         Raises:
             ConfigError: The extra `local` is not installed, or there is no such file.
@@ -112,7 +116,8 @@ class Model:
 
         gguf = find_gguf(reference)
         transport = LocalTransport(gguf)
-        model = cls("in-process", gguf.stem, transport=transport, **options)
+        sampling = {"max_tokens": _LOCAL_MAX_TOKENS, **options.pop("sampling", {})}
+        model = cls("in-process", gguf.stem, transport=transport, sampling=sampling, **options)
         model.offers_tools = transport.offers_tools
         return model
 
