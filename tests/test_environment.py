@@ -406,6 +406,18 @@ def test_nothing_is_shared_by_default_and_every_attempt_gets_the_same_otherwise(
     assert all(found is seen[1] for found in seen[1:])
 
 
+def test_a_shared_that_fails_at_its_end_says_whose_it_is():
+    class E(One):
+        @classmethod
+        @contextmanager
+        def shared(cls, config):
+            yield "index"
+            raise OSError("disk gone")
+
+    with pytest.raises(EnvError, match=r"shared\(\) of e raised OSError: disk gone"):
+        run(E)
+
+
 @pytest.mark.parametrize("how", ["raise", "no manager", "raise inside"])
 def test_a_shared_that_fails_says_whose_it_is(how):
     class E(One):

@@ -1,9 +1,10 @@
-"""What the attempts of a run share: an environment's `shared`, entered once."""
+"""What the attempts of a run share: an environment's `shared`, entered once and left once."""
 
 from __future__ import annotations
 
 import inspect
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
 from athlos.environment import Environment
@@ -16,15 +17,30 @@ async def enter_shared(env: type[Environment], config: Any, stack: AsyncExitStac
     """Enters `env.shared(config)`, sync or async, for as long as the stack is open.
 
     Raises:
-        EnvError: It raised.
+        EnvError: It raised; also when the stack is closed.
     """
-    try:
+    entered = AsyncExitStack()
+
+    async def leave() -> None:
+        with _blame(env):
+            await entered.aclose()
+
+    with _blame(env):
         manager: Any = env.shared(config)
         if inspect.isawaitable(manager):
             manager = await manager
         if hasattr(manager, "__aenter__"):
-            return await stack.enter_async_context(manager)
-        return stack.enter_context(manager)
+            value = await entered.enter_async_context(manager)
+        else:
+            value = entered.enter_context(manager)
+    stack.push_async_callback(leave)
+    return value
+
+
+@contextmanager
+def _blame(env: type[Environment]) -> Iterator[None]:
+    try:
+        yield
     except AthlosError:
         raise
     except (Exception, SystemExit) as error:  # an author's code may raise anything
