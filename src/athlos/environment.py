@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import random
 import typing
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
@@ -110,6 +111,9 @@ def _marker(scorer: Scorer, function: F | None) -> F | Callable[[F], F]:
                 f"@{scorer.kind} marks a method, not {function!r:.100}",
                 hint=f"Options have names: @{scorer.kind}(timeout=...).",
             )
+        for value in (scorer.weight, scorer.timeout, scorer.on_timeout):
+            if value is not None and not math.isfinite(value):
+                raise ConfigError(f"@{scorer.kind} of {function.__name__}: {value} is not finite")
         setattr(function, _MARK, scorer._replace(name=function.__name__))
         return function
 
@@ -147,6 +151,10 @@ class Environment:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if isinstance(cls.roles, str) or not math.isfinite(cls.pass_threshold):
+            raise ConfigError(
+                f"{cls.__name__}: roles must be a tuple and pass_threshold a finite number"
+            )
         cls.Config = _config_type(cls)
         cls.tools = find_tools(cls)
         cls.scorers = _find_scorers(cls)

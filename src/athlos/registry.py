@@ -98,13 +98,16 @@ def listing() -> Iterator[Listed]:
 
 def digest(cls: type[Environment]) -> str:
     """A hash of the environment's code and data: of its file, or of every file of its folder."""
-    sources = getattr(cls, "__athlos_sources__", None)
-    if sources is None:
-        try:
-            sources = [Path(inspect.getfile(cls))]
-        except (OSError, TypeError):
-            return ""
-    return _digest(sources)
+    try:
+        source = Path(inspect.getfile(cls))
+    except (OSError, TypeError):
+        return ""
+    try:
+        return _digest([source])
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read {error.filename}, a file of the environment {cls.name}: {error.strerror}"
+        ) from error
 
 
 def _digest(sources: Iterable[Path]) -> str:
@@ -124,10 +127,13 @@ def is_loaded_file(module: ModuleType) -> bool:
 
 
 def _package_files(folder: Path) -> Iterator[Path]:
-    """What decides how an environment behaves: no caches, tests or prose."""
+    """What decides how an environment behaves: no caches, tests or prose, and no run folders."""
+    runs = [run.parent for run in folder.rglob("run.json")]
     for path in folder.rglob("*"):
         parts = path.relative_to(folder).parts
-        if any(part.startswith(".") or part in ("__pycache__", "runs") for part in parts):
+        if any(part.startswith(".") or part == "__pycache__" for part in parts):
+            continue
+        if any(run in path.parents for run in runs):
             continue
         if path.is_file() and path.suffix != ".md" and not path.name.startswith("test_"):
             yield path

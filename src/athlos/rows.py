@@ -8,6 +8,8 @@ nested value. Source of the latter shape: the NeMo Gym documentation of data set
 
 from __future__ import annotations
 
+import codecs
+import math
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,12 @@ __all__ = ["check_sampling", "check_task", "read_task_file", "row_to_task"]
 
 _GYM = "responses_create_params"
 _ID_FIELDS = ("id", "task_id", "uuid", "instance_id", "problem_id")
+_RANGES = (
+    ("temperature", 0.0, math.inf),
+    ("top_p", 1e-9, 1.0),
+    ("max_tokens", 1, math.inf),
+    ("max_completion_tokens", 1, math.inf),
+)
 _SAMPLING = {
     "temperature": "temperature",
     "top_p": "top_p",
@@ -48,6 +56,7 @@ def read_task_file(path: Path, tools: Collection[str]) -> Iterator[Task]:
     with file:
         empty = True
         for number, line in enumerate(file, 1):
+            line = line.removeprefix(codecs.BOM_UTF8)
             if not line.strip():
                 continue
             empty = False
@@ -87,6 +96,17 @@ def check_sampling(sampling: Mapping[str, Any]) -> None:
     for name in sorted(RESERVED & sampling.keys()):
         hint = "An attempt uses one completion a call; ask for `samples`." if name == "n" else ""
         raise ConfigError(f"{name!r} is no sampling parameter", hint=hint)
+    for name, value in sampling.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"sampling parameter {name} is {value}, which no request can hold")
+    for name, lowest, highest in _RANGES:
+        value = sampling.get(name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ConfigError(f"sampling parameter {name} must be a number, not {value!r:.50}")
+        if not lowest <= value <= highest:
+            raise ConfigError(f"sampling parameter {name} is {value:g}, out of range")
 
 
 def row_to_task(row: Any) -> Task:
@@ -107,6 +127,7 @@ def row_to_task(row: Any) -> Task:
             "`responses_create_params.input` if it is a NeMo Gym row.",
         )
     own = {name: row.pop(name) for name in ("prompt", "tools", "sampling") if name in row}
+    own = {name: value for name, value in own.items() if value is not None}
     info = _nested(row, "info")
     own["id"] = _take_id(row) or _take_id(info)
     return _convert(own | {"info": row | info})

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import athlos
 from athlos import (
     ConfigError,
     Environment,
@@ -732,3 +733,85 @@ def test_every_sample_is_accounted_for_and_failures_never_enter_the_mean(data):
     assert sorted(f.failure_class for f in collection.failures) == sorted(
         classes[fate] for fate in fates if fate in classes
     )
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        "rollout.metrics['note'] = 'text'",
+        "rollout.extra = 'text'",
+        "rollout.messages.append(Message('User', 'hi'))",
+        "rollout.messages.append(Message('user', 5))",
+    ],
+)
+def test_a_record_that_could_not_be_read_again_is_a_failure(tmp_path, spoil):
+    class Spoiling(Environment):
+        @classmethod
+        def tasks(cls, config, split):
+            yield Task("x", id="a")
+
+        @reward
+        def score(self, rollout):
+            exec(spoil, {"rollout": rollout, "Message": Message})
+            return 1.0
+
+    collection = athlos.collect(Spoiling, scripted("hi"), out=tmp_path / "a")
+    asyncio.run(collection.run())
+    assert [f.failure_class for f in collection.failures] == ["environment_error"]
+    assert list(athlos.read_rollouts(tmp_path / "a")) == []
+    assert len(list(athlos.read_failures(tmp_path / "a"))) == 1
+
+
+def test_who_a_rollout_is_is_not_the_environments_to_say():
+    class Confused(Environment):
+        @classmethod
+        def tasks(cls, config, split):
+            yield from (Task("x", id=name) for name in "ab")
+
+        @reward
+        def score(self, rollout):
+            rollout.id = rollout.task_id = "other"
+            rollout.sample = 7
+            rollout.usage = rollout.calls = None
+            return 1.0
+
+    summary = asyncio.run(athlos.collect(Confused, scripted("hi"), samples=2).run())
+    assert summary.accounting.completed == 4
+
+
+def test_more_samples_of_the_same_tasks_are_offered_and_written_down(tmp_path):
+    def run(samples):
+        collection = athlos.collect(
+            "counter", scripted("hi"), limit=3, samples=samples, out=tmp_path / "a"
+        )
+        return asyncio.run(collection.run())
+
+    run(1)
+    assert run(4).accounting.offered == 12
+    from athlos.metrics import summarize_run
+
+    assert summarize_run(tmp_path / "a")[1].accounting.offered == 12
+    with pytest.raises(athlos.ConfigError, match="samples was 4, is now 2"):
+        run(2)
+
+
+def test_dropping_before_the_first_attempt_ends_it():
+    class Slow(Environment):
+        @classmethod
+        async def tasks(cls, config, split):
+            await asyncio.sleep(3600)
+            yield Task("x")
+
+        @reward
+        def score(self, rollout):
+            return 1.0
+
+    async def main():
+        collection = athlos.collect(Slow, scripted("hi"))
+        running = asyncio.create_task(collection.run())
+        await asyncio.sleep(0.05)
+        collection.drop()
+        await asyncio.wait([running], timeout=10)
+        return running.cancelled()
+
+    assert asyncio.run(main())

@@ -63,7 +63,7 @@ def test_nonsense_is_retried(body):
     assert chat(model).tries == len(sent) == 2
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 422, 301])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 422])
 def test_refusals_are_not_retried(status):
     model, sent = model_of((status, {"error": {"message": "no such thing"}}))
     with pytest.raises(ModelError, match="no such thing") as caught:
@@ -313,3 +313,59 @@ def test_calls_that_wait_to_be_repeated_are_counted():
     (waiting, trouble), after = asyncio.run(main())
     assert (waiting, after) == (3, 0)
     assert "loading the model" in trouble
+
+
+def models(*outcomes):
+    """A model whose first question, for the names of models, meets these outcomes."""
+    named = (200, {"data": [{"id": "m"}]})
+    model, sent = model_of(*outcomes, named)
+    return model, sent
+
+
+@pytest.mark.parametrize("fault", [(503, b"busy"), (429, b""), TransportError("reset", "gone")])
+def test_a_busy_server_is_asked_again_before_a_run_begins(fault):
+    model, sent = models(fault, fault)
+    asyncio.run(model.connect())
+    assert len(sent) == 3
+
+
+def test_a_server_that_is_not_there_is_not_waited_for():
+    model, sent = models(TransportError("connect", "refused"))
+    with pytest.raises(ConfigError, match="refused"):
+        asyncio.run(model.connect())
+    assert len(sent) == 1
+
+
+@pytest.mark.parametrize("key", ["a\nb", "schlüssel", "\udc80"])
+def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(monkeypatch, key):
+    monkeypatch.setenv("MY_KEY", key)
+    with pytest.raises(ConfigError, match="MY_KEY is not plain text") as raised:
+        Model("http://127.0.0.1:1/v1", "m", api_key_env="MY_KEY")
+    assert key not in str(raised.value)
+
+
+@pytest.mark.parametrize("url", ["http://u:p@127.0.0.1/v1", "http://u@127.0.0.1/v1"])
+def test_a_password_in_the_base_url_is_refused_and_not_shown(url):
+    with pytest.raises(ConfigError, match="user name or password") as raised:
+        Model(url, "m")
+    assert "u:p" not in str(raised.value)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1 :80/v1", "http://a/v1?x=1", "http://a/v1\n"])
+def test_base_urls_with_more_than_a_place_are_refused(url):
+    with pytest.raises(ConfigError, match="no base URL"):
+        Model(url, "m")
+
+
+def test_a_redirect_says_where_it_leads():
+    model, sent = model_of((307, b""))
+    with pytest.raises(ModelError, match="a redirect to 'nowhere', which is not followed"):
+        chat(model)
+    assert len(sent) == 1
+
+
+def test_tokens_may_be_counted_as_floats():
+    reply = text("4")
+    reply["usage"] = {"prompt_tokens": 3.0, "completion_tokens": 2.0}
+    model, _ = model_of((200, reply))
+    assert (chat(model).usage.prompt_tokens, chat(model).usage.completion_tokens) == (3, 2)

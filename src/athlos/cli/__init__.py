@@ -6,13 +6,16 @@ Commands load when they are called, so `athlos --help` stays fast.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from athlos._version import __version__
+from athlos.cli.terminal import discard_stdout, prepare, printable
 from athlos.errors import AthlosError, ConfigError
 
 __all__ = ["main"]
@@ -76,13 +79,16 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The `athlos` command. A user's mistake costs one message and exit code 2."""
+    prepare()
     sys.exit(_main(arguments))
 
 
 def _main(arguments: Sequence[str] | None) -> Any:
     try:
-        return cli.main(arguments, prog_name="athlos", standalone_mode=False)
-    except click.Abort:
+        code = cli.main(arguments, prog_name="athlos", standalone_mode=False)
+        sys.stdout.flush()  # here its failure can be told
+        return code
+    except (click.Abort, KeyboardInterrupt):
         return 130
     except click.ClickException as error:
         error.show()
@@ -94,12 +100,22 @@ def _main(arguments: Sequence[str] | None) -> Any:
         _complain(error)
         return 1
     except BrokenPipeError:  # the reader of a pipe, `head` for example, has gone
-        sys.stderr.close()
+        discard_stdout()
+        return 1
+    except Exception as error:  # noqa: BLE001 - nobody else is left to tell a person
+        if isinstance(error, OSError) and error.filename is None:
+            discard_stdout()
+            _complain(AthlosError(f"cannot write the output: {error.strerror or error}"))
+            return 1
+        if os.environ.get("ATHLOS_TRACEBACK"):
+            traceback.print_exc()
+        said = f"unexpected {type(error).__name__}: {error}".partition("\n")[0]
+        _complain(AthlosError(said, hint="ATHLOS_TRACEBACK=1 shows the traceback."))
         return 1
 
 
 def _complain(error: AthlosError) -> None:
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(error.message, err=True)
+    click.echo(printable(error.message), err=True)
     if error.hint:
-        click.echo(f"  {error.hint}", err=True)
+        click.echo(f"  {printable(error.hint)}", err=True)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import sys
+import shlex
 import time
 from types import TracebackType
 from typing import Self
 
-import msgspec
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from athlos.cli.interrupts import goes_on
 from athlos.cli.report import print_summary
+from athlos.cli.terminal import console as make_console
+from athlos.cli.terminal import print_json, printable
 from athlos.engine import Collection
 
 __all__ = ["Display", "print_result"]
@@ -29,7 +31,7 @@ class Display:
 
     def __init__(self, collection: Collection, *, silent: bool) -> None:
         self._collection = collection
-        self._console = Console(stderr=True)
+        self._console = make_console(stderr=True)
         self._silent = silent
         self._live: Live | None = None
         if not silent and self._console.is_terminal:
@@ -39,7 +41,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """Prints a line, above the live display if there is one."""
-        self._console.print(Text(text, style="yellow"))
+        self._console.print(Text(printable(text), style="yellow"))
 
     async def __aenter__(self) -> Self:
         if not self._silent:
@@ -74,7 +76,7 @@ class Display:
                 self._live.update(self._panel(), refresh=True)
             elif time.monotonic() - last >= _PLAIN_INTERVAL:
                 last = time.monotonic()
-                self._console.print(self._line(), soft_wrap=True, highlight=False)
+                self._console.print(self._line(), soft_wrap=True)
 
     def _announce(self) -> None:
         collection = self._collection
@@ -82,9 +84,8 @@ class Display:
             self.say(f"cut off {collection.repaired} bytes of a record torn by a crash")
         if collection.resumed:
             self._console.print(
-                f"resuming {collection.out}: {collection.resumed} of {collection.offered} "
+                f"resuming {printable(collection.out)}: {collection.resumed} of {collection.offered} "
                 "are there already",
-                highlight=False,
             )
 
     def _panel(self) -> RenderableType:
@@ -121,12 +122,12 @@ class Display:
         waiting, trouble = collection.waiting
         if waiting:
             calls = "1 call waits" if waiting == 1 else f"{waiting} calls wait"
-            text.append(f" · {calls} to be repeated: {trouble:.120}", style="yellow")
+            text.append(f" · {calls} to be repeated: {printable(trouble):.120}", style="yellow")
         classes: dict[str, int] = {}
         for failure in collection.failures:
             classes[failure.failure_class] = classes.get(failure.failure_class, 0) + 1
         for name, count in classes.items():
-            text.append(f" · {count} {name}", style="bold red")
+            text.append(f" · {count} {printable(name)}", style="bold red")
         return text
 
     def _done(self) -> int:
@@ -143,18 +144,19 @@ def print_result(collection: Collection, *, as_json: bool) -> None:
             "interrupted": collection.stopped,
             "metrics": summary,
         }
-        sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
+        print_json(result)
         return
-    console = Console()
+    console = make_console()
     spec = collection.spec
     if collection.started is None and collection.resumed == collection.offered:
         console.print(
-            f"nothing to do: all {collection.offered} rollouts are in {collection.out}",
-            style="green", highlight=False,
+            f"nothing to do: all {collection.offered} rollouts are in {printable(collection.out)}",
+            style="green",
         )  # fmt: skip
     print_summary(summary, console, title=f"{spec.environment.name} · {spec.model.name}")
     for failure in collection.failures[:3]:
-        console.print(Text(f"  {failure.id}: {failure.failure_class}: {failure.message}", "red"))
+        line = f"  {failure.id}: {failure.failure_class}: {failure.message}"
+        console.print(Text(printable(line), "red"))
     if len(collection.failures) > 3:
         console.print(Text(f"  … {len(collection.failures) - 3} more in failures.jsonl", "red"))
     console.print()
@@ -162,15 +164,12 @@ def print_result(collection: Collection, *, as_json: bool) -> None:
     if collection.failures:
         names.insert(1, "failures.jsonl")
     for name in names:
-        console.print(f"  {collection.out}/{name}", highlight=False, soft_wrap=True)
+        console.print(f"  {printable(collection.out)}/{name}", soft_wrap=True)
     if collection.stopped:
-        console.print(
-            Text(f"interrupted; the same command with --out {collection.out} goes on", "yellow")
-        )
+        console.print(Text(printable(goes_on(collection)), "yellow"))
     elif any(f.retryable or f.failure_class != "model_error" for f in collection.failures):
-        console.print(
-            Text(f"the same command with --out {collection.out} tries the failed ones again", "dim")
-        )
+        out = printable(shlex.quote(str(collection.out)))
+        console.print(Text(f"the same command with --out {out} tries the failed ones again", "dim"))
 
 
 def _clock(seconds: float) -> str:

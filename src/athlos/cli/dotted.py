@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
-__all__ = ["DottedCommand", "Group"]
+__all__ = ["DottedCommand", "Words", "env_settings", "sampling_settings"]
 
 _GROUPS = ("env", "sampling")
-Group = dict[str, dict[str, Any]]
+Words = dict[str, dict[str, str]]
 
 
 class DottedCommand(click.Command):
@@ -18,7 +19,7 @@ class DottedCommand(click.Command):
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         """Takes the dotted options out, and leaves the rest to click."""
         rest: list[str] = []
-        found: Group = {group: {} for group in _GROUPS}
+        found: Words = {group: {} for group in _GROUPS}
         words = iter(args)
         for word in words:
             group, dot, name = word.removeprefix("--").partition(".")
@@ -31,20 +32,60 @@ class DottedCommand(click.Command):
                 if following is None:
                     raise click.UsageError(f"Option {word} requires a value.", context)
                 value = following
-            found[group][key] = _value(value) if value else ""
+            found[group][key] = value
         context.meta["dotted"] = found
-        return super().parse_args(context, rest)
+        left = super().parse_args(context, rest)
+        for parameter in self.get_params(context):
+            value = context.params.get(parameter.name or "")
+            # `--split "$UNSET"` of a script: better refused than taken for no option at all
+            if value == "" or (isinstance(value, tuple) and "" in value):
+                name = parameter.get_error_hint(context)
+                raise click.UsageError(f"{name} needs a value that is not empty.", context)
+        return left
 
     def collect_usage_pieces(self, context: click.Context) -> list[str]:
         """Names them in the usage line."""
         return [*super().collect_usage_pieces(context), "[--env.KEY VALUE]..."]
 
 
-def _value(text: str) -> Any:
-    """A word of the command line as the YAML that it would be in a run file."""
-    import yaml
+def env_settings(words: Mapping[str, str], config: type) -> dict[str, Any]:
+    """Words of the command line as settings of an environment.
 
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
+    A word stays the text that it is where the setting's type takes it (`no` for a `str`, `3` for an
+    `int`); else it is read as the YAML that it would be in a run file.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    import msgspec
+
+    types = {field.encode_name: field.type for field in msgspec.structs.fields(config)}
+
+    def value(key: str, word: str) -> Any:
+        if key not in types or not word:
+            return word  # make_config says what is wrong with it
+        if types[key] is not Any:
+            try:
+                msgspec.convert(word, types[key], strict=False)
+            except msgspec.ValidationError:
+                pass
+            else:
+                return word
+        return _yaml("env", key, word)
+
+    return {key: value(key, word) for key, word in words.items()}
+
+
+def sampling_settings(words: Mapping[str, str]) -> dict[str, Any]:
+    """Words of the command line as sampling parameters, whose types nobody here knows: YAML.
+
+    Raises:
+        ConfigError: One is no valid YAML.
+    """
+    return {key: _yaml("sampling", key, word) if word else "" for key, word in words.items()}
+
+
+def _yaml(group: str, key: str, word: str) -> Any:
+    from athlos.cli.yaml_text import read_yaml
+
+    return read_yaml(word, f"--{group}.{key}")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
+
+from athlos.cli.terminal import console, print_json
 
 _EPILOG = """\b
 Examples:
@@ -21,12 +21,8 @@ def command(as_json: bool) -> None:
 
     entries = list(listing())
     if as_json:
-        import msgspec
-
-        rows = [entry._asdict() for entry in entries]
-        sys.stdout.write(msgspec.json.encode(rows).decode() + "\n")
+        print_json([entry._asdict() for entry in entries])
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -34,4 +30,4 @@ def command(as_json: bool) -> None:
         table.add_column(name, overflow="fold")
     for entry in entries:
         table.add_row(entry.name, ", ".join(entry.aliases), entry.source, entry.summary)
-    Console().print(table)
+    console().print(table)

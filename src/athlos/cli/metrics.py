@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
+
+from athlos.cli.terminal import console, print_json
 
 _EPILOG = """\b
 Examples:
@@ -22,16 +23,12 @@ def command(run: str, as_json: bool) -> None:
 
     They are computed from its records, so they are right for a run that is still going on, too.
     """
-    import msgspec
-
     from athlos.metrics import summarize_run
 
     spec, summary = summarize_run(Path(run))
     if as_json:
-        sys.stdout.write(msgspec.json.encode(summary).decode() + "\n")
+        print_json(summary)
         return
-    from rich.console import Console
-
     from athlos.cli.report import print_summary
 
-    print_summary(summary, Console(), title=f"{spec.environment.name} · {spec.model.name}")
+    print_summary(summary, console(), title=f"{spec.environment.name} · {spec.model.name}")

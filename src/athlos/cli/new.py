@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import builtins
 import keyword
 import re
+import shlex
+import sys
 from pathlib import Path
 from string import Template
 
 import click
 
+import athlos
 from athlos.errors import ConfigError
 
 _TEMPLATES = Path(__file__).parent / "template"
@@ -30,13 +34,18 @@ def command(name: str) -> None:
         raise ConfigError(
             f"{stem!r} cannot be a Python package", hint="Use letters, digits and underscores."
         )
+    if stem == "athlos" or stem in sys.stdlib_module_names:
+        raise ConfigError(
+            f"a package {stem!r} would hide the one that Python knows by this name",
+            hint=f"Choose another name, {stem}_env for example.",
+        )
     if folder.exists():
         raise ConfigError(f"{folder} exists already", hint="Choose another name.")
     words = {
         "name": stem,
         "folder": str(folder),
         "title": stem.replace("_", " ").strip().capitalize() or stem,
-        "cls": "".join(part.capitalize() for part in stem.split("_") if part) or "Env",
+        "cls": _class_name(stem),
     }
     targets = {
         "__init__.py": "__init__.py",
@@ -51,7 +60,16 @@ def command(name: str) -> None:
     except OSError as error:
         raise ConfigError(f"cannot write {folder}: {error.strerror}") from error
     click.echo(f"wrote {', '.join(str(folder / target) for target in targets.values())}")
-    path = folder if folder.is_absolute() else f"./{folder}"
+    path = shlex.quote(str(folder) if folder.is_absolute() else f"./{folder}")
     click.echo(f"try:  athlos show {path}")
     click.echo(f"      athlos run {path} --model local --limit 5")
-    click.echo(f"      pytest {folder}")
+    click.echo(f"      pytest {shlex.quote(str(folder))}")
+
+
+def _class_name(stem: str) -> str:
+    """`my_env` -> `MyEnv`; `task` -> `TaskEnv`, as the template needs `Task` for something else."""
+    name = "".join(part.capitalize() for part in stem.split("_"))
+    if not name.isidentifier():
+        name = f"Env{name}"
+    taken = keyword.iskeyword(name) or hasattr(builtins, name) or hasattr(athlos, name)
+    return f"{name}Env" if taken or name == "Iterator" else name

@@ -8,27 +8,32 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from athlos.cli.terminal import printable
 from athlos.metrics import AtK, Mean, Percentiles, Summary
 
 __all__ = ["print_summary", "render"]
 
+_NARROW = 60  # columns
 _UNKNOWN = "–"  # noqa: RUF001 - a dash for a figure that is not known
 
 
 def print_summary(summary: Summary, console: Console, *, title: str = "") -> None:
     """Prints the closing table, led by `title` if there is one."""
-    console.print(render(summary, title=title))
+    console.print(render(summary, title=title, narrow=console.width < _NARROW))
 
 
-def render(summary: Summary, *, title: str) -> RenderableType:
-    """The closing table: what was measured, how sure that is, and what became of every sample."""
-    parts: list[RenderableType] = [Text(title, style="bold")] if title else []
+def render(summary: Summary, *, title: str, narrow: bool = False) -> RenderableType:
+    """The closing table: what was measured, how sure that is, and what became of every sample.
+
+    A `narrow` one has no intervals for pass@k, whose columns would squeeze the figures away.
+    """
+    parts: list[RenderableType] = [Text(printable(title), style="bold")] if title else []
     parts += [_headline(summary), Text()]
     if summary.rewards or summary.metrics:
         parts += [_means(summary), Text()]
     if summary.samples > 1:
         threshold = f"a pass is a reward of at least {summary.pass_threshold:g}"
-        parts += [_at_k(summary), Text(threshold, style="dim"), Text()]
+        parts += [_at_k(summary, narrow=narrow), Text(threshold, style="dim"), Text()]
     parts += [_identity(summary), _details(summary)]
     return Group(*parts)
 
@@ -63,21 +68,28 @@ def _means(summary: Summary) -> Table:
 
 
 def _mean_row(name: str, mean: Mean) -> tuple[Text, str, str, str]:
-    return Text(name), _number(mean.mean), _interval(mean.low, mean.high), f"{mean.n:,}"
+    return Text(printable(name)), _number(mean.mean), _interval(mean.low, mean.high), f"{mean.n:,}"
 
 
-def _at_k(summary: Summary) -> Table:
+def _at_k(summary: Summary, *, narrow: bool) -> Table:
     table = _table()
-    for name in ("k", "pass@k", "", "pass^k", "", "avg@k", "tasks"):
+    estimates = ("pass@k", "pass^k") if narrow else ("pass@k", "", "pass^k", "")
+    for name in ("k", *estimates, "avg@k", "tasks"):
         table.add_column(name, justify="right", no_wrap=True)
     for at, hat, avg in zip(summary.pass_at_k, summary.pass_hat_k, summary.avg_at_k, strict=True):
         table.add_row(
-            str(at.k), *_estimate(at), *_estimate(hat), _number(avg.value), f"{at.tasks:,}"
+            str(at.k),
+            *_estimate(at, narrow),
+            *_estimate(hat, narrow),
+            _number(avg.value),
+            f"{at.tasks:,}",
         )
     return table
 
 
-def _estimate(at: AtK) -> tuple[str, Text]:
+def _estimate(at: AtK, narrow: bool) -> tuple[str | Text, ...]:
+    if narrow:
+        return (_number(at.value),)
     interval = _interval(at.low, at.high) if at.low is not None else ""
     return _number(at.value), Text(interval, style="dim")
 
@@ -157,7 +169,7 @@ def _interval(low: float | None, high: float | None) -> str:
 
 
 def _counts(counts: Mapping[str, int]) -> str:
-    return " · ".join(f"{name} {count:,}" for name, count in counts.items())
+    return " · ".join(f"{printable(name)} {count:,}" for name, count in counts.items())
 
 
 def _plural(count: int, noun: str) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
-import signal
-import sys
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from athlos.cli.dotted import DottedCommand
+from athlos.cli.terminal import results_only
 
 if TYPE_CHECKING:
+    from athlos.cli.display import Display
+    from athlos.cli.interrupts import Interrupts
     from athlos.engine import Collection
 
 _EPILOG = """\b
@@ -72,20 +74,25 @@ def command(
     (`reasoning-gym:leg_counting`). Settings of the environment are `--env.KEY VALUE`; sampling
     parameters without an option of their own are `--sampling.KEY VALUE`.
     """
+    from athlos.cli.display import Display, print_result
+    from athlos.cli.interrupts import Interrupts, goes_on
     from athlos.cli.settings import Settings
 
+    _allow_many_sockets()
     given = {name: value for name, value in options.items() if value not in (None, ())}
-    settings = Settings.read(reference, config, given, context.meta["dotted"])
-    collection = settings.collection(default_out)
-    try:
-        _loop(_collect(collection, as_json=as_json, quiet=quiet))
-    except _Interrupted:
+    with results_only(as_json):
+        settings = Settings.read(reference, config, given, context.meta["dotted"])
+        collection = settings.collection(default_out)
+        display = Display(collection, silent=quiet or as_json)
+        with Interrupts(collection, display.say) as interrupts:
+            begun = _loop(_collect(collection, display, interrupts))
+    if not begun:
+        click.echo(goes_on(collection), err=True)
+        return 130
+    print_result(collection, as_json=as_json)
+    if collection.stopped:
         return 130
     return 1 if collection.failures else 0
-
-
-class _Interrupted(Exception):
-    """The user, or the system, asked to stop."""
 
 
 def default_out(environment: str, model: str | None) -> Path:
@@ -97,43 +104,37 @@ def default_out(environment: str, model: str | None) -> Path:
     return next(p for n in numbers if not (p := Path("runs") / f"{name}{n}").exists())
 
 
-def _loop(main: Any) -> None:
+def _allow_many_sockets() -> None:
+    """Raises the limit of open files as far as this user may: every call has a socket."""
+    try:
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (ImportError, OSError, ValueError):
+        pass  # the limit that there is may do
+
+
+def _loop(main: Coroutine[Any, Any, bool]) -> bool:
     """Runs on uvloop, whose sockets and timers cost a fraction of asyncio's own."""
     try:
         import uvloop
     except ImportError:
-        asyncio.run(main)
-    else:
-        uvloop.run(main)
+        return asyncio.run(main)
+    return uvloop.run(main)
 
 
-async def _collect(collection: Collection, *, as_json: bool, quiet: bool) -> None:
-    from athlos.cli.display import Display, print_result
-
-    display = Display(collection, silent=quiet or as_json)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, _interrupt, collection, display, number)
+async def _collect(collection: Collection, display: Display, interrupts: Interrupts) -> bool:
+    """Collects everything; False if that was dropped before the first attempt."""
+    interrupts.attach()
     try:
         async with display:
             async for _ in collection:
                 pass
+    except asyncio.CancelledError:
+        if not collection.stopped:
+            raise
+        return False
     finally:
         await collection.close_models()
-    print_result(collection, as_json=as_json)
-    if collection.stopped:
-        raise _Interrupted
-
-
-def _interrupt(collection: Collection, display: Any, number: int) -> None:
-    """First Ctrl-C: let what is under way end. Second, or SIGTERM: drop it."""
-    if collection.offered is None:
-        sys.exit(130)
-    if number == signal.SIGINT and not collection.stopped:
-        collection.stop()
-        display.say(
-            f"stopping: waiting for {collection.in_flight} attempts under way "
-            "(Ctrl-C again drops them)"
-        )
-    else:
-        collection.drop()
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct, field
 
-from athlos.cli.dotted import Group
+from athlos.cli.dotted import Words, env_settings, sampling_settings
+from athlos.cli.yaml_text import read_yaml
 from athlos.errors import ConfigError
 from athlos.models import Deadlines, Model, Retry
+from athlos.registry import load
 
 if TYPE_CHECKING:
     from athlos.engine import Collection
@@ -60,7 +63,7 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
 
     @classmethod
     def read(
-        cls, reference: str | None, file: str | None, options: dict[str, Any], dotted: Group
+        cls, reference: str | None, file: str | None, options: dict[str, Any], dotted: Words
     ) -> Settings:
         """Merges a run file with options, which win.
 
@@ -69,9 +72,6 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
         """
         merged = _read_yaml(Path(file)) if file else {}
         merged |= options
-        for group, values in dotted.items():
-            if values:
-                merged[group] = {**(merged.get(group) or {}), **values}
         if reference:
             merged["environment"] = reference
         try:
@@ -80,6 +80,9 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
             raise ConfigError(f"{file}: {error}", hint=f"Keys: {', '.join(_FIELDS)}") from error
         if not settings.environment:
             raise ConfigError("no environment given", hint="`athlos list` shows those there are.")
+        if words := dotted["env"]:  # the environment knows their types
+            settings.env |= env_settings(words, load(settings.environment).Config)
+        settings.sampling |= sampling_settings(dotted["sampling"])
         return settings
 
     def collection(self, default_out: Callable[[str, str | None], Path]) -> Collection:
@@ -90,13 +93,12 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
         """
         from athlos.agents import ToolLoop
         from athlos.engine import collect
-        from athlos.registry import load
 
         assert self.environment is not None
         env = load(self.environment)
         for name, value in (("deadline", self.deadline), ("call_deadline", self.call_deadline)):
-            if value is not None and value <= 0:
-                raise ConfigError(f"{name} must be more than 0 seconds, not {value:g}")
+            if value is not None and not 0 < value < math.inf:
+                raise ConfigError(f"{name} must be a number of seconds above 0, not {value:g}")
         deadlines = Deadlines()
         if self.call_deadline is not None:
             deadlines = Deadlines(total=self.call_deadline, first_byte=self.call_deadline)
@@ -141,6 +143,7 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 _FIELDS = Settings.__struct_fields__
+_GROUPS = {"env", "models", "retry", "sampling"}
 
 
 def _model(
@@ -154,14 +157,13 @@ def _model(
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    import yaml
-
     try:
-        value = yaml.safe_load(path.read_text())
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text: {error}") from error
+    value = read_yaml(text, str(path))
     if not isinstance(value, dict):
         raise ConfigError(f"{path} must hold keys and values, not {type(value).__name__}")
     unknown = [key for key in value if key not in _FIELDS]
@@ -169,4 +171,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         close = difflib.get_close_matches(str(unknown[0]), _FIELDS, n=1)
         hint = f"Did you mean {close[0]!r}?" if close else f"Keys: {', '.join(_FIELDS)}"
         raise ConfigError(f"{path}: unknown key {unknown[0]!r}", hint=hint)
+    for key in _GROUPS & value.keys():
+        if value[key] is None:  # a key with everything under it commented out
+            del value[key]
+        elif not isinstance(value[key], dict):
+            raise ConfigError(
+                f"{path}: {key} must be keys and values, not {type(value[key]).__name__}"
+            )
     return value

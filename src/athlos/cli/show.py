@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 
 import click
 
-from athlos.cli.dotted import DottedCommand
+from athlos.cli.dotted import DottedCommand, env_settings
+from athlos.cli.terminal import console, print_json, printable, results_only
 
 _EPILOG = """\b
 Examples:
@@ -33,9 +33,10 @@ def command(
     from athlos.engine.preview import preview
     from athlos.registry import digest, load
 
-    env = load(reference)
-    config = env.make_config(context.meta["dotted"]["env"])
-    shown = asyncio.run(preview(env, config, split=split, tasks=tasks, task=task))
+    with results_only(as_json):
+        env = load(reference)
+        config = env.make_config(env_settings(context.meta["dotted"]["env"], env.Config))
+        shown = asyncio.run(preview(env, config, split=split, tasks=tasks, task=task))
     settings = msgspec.to_builtins(config)
     scorers = [scorer._asdict() for scorer in env.scorers]
     if as_json:
@@ -47,18 +48,17 @@ def command(
             "scorers": scorers,
             "task": shown,
         }
-        sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
+        print_json(result)
         return
 
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False)
+    out = console()
     version = f" {env.version}" if env.version else ""
-    console.print(Text(f"{env.name}{version}", "bold"), Text(f"digest {digest(env)}", "dim"))
-    console.print(Text((env.__doc__ or "").strip().partition("\n")[0]))
+    out.print(Text(printable(f"{env.name}{version}"), "bold"), Text(f"digest {digest(env)}", "dim"))
+    out.print(Text(printable((env.__doc__ or "").strip().partition("\n")[0])))
     pairs = ", ".join(f"{key}={value!r}" for key, value in settings.items())
-    console.print(Text.assemble(("settings  ", "dim"), pairs or "none"))
+    out.print(Text.assemble(("settings  ", "dim"), printable(pairs) or "none"))
     for kind in ("reward", "group_reward", "metric"):
         named = [
             s.name if kind == "metric" or s.weight == 1 else f"{s.name} x {s.weight:g}"
@@ -66,17 +66,18 @@ def command(
             if s.kind == kind
         ]
         if named:
-            console.print(Text.assemble((f"{kind.replace('_', ' ')}  ", "dim"), ", ".join(named)))
-    console.rule(Text(f"task {shown.task_id}", "bold"), align="left")
+            out.print(Text.assemble((f"{kind.replace('_', ' ')}  ", "dim"), ", ".join(named)))
+    out.rule(Text(printable(f"task {shown.task_id}"), "bold"), align="left")
     for message in shown.messages:
-        console.print(Text(message.role, "cyan"))
-        console.print(Text(message.text))
+        out.print(Text(printable(message.role), "cyan"))
+        out.print(Text(printable(message.text)))
         if isinstance(message.content, list):
             others = [str(p.get("type")) for p in message.content if p.get("type") != "text"]
-            console.print(Text(f"(parts passed through: {', '.join(others)})", "dim"))
+            out.print(Text(printable(f"(parts passed through: {', '.join(others)})"), "dim"))
     for tool in shown.tools:
-        console.print(Text(f"tool {tool['function']['name']}", "cyan"))
+        out.print(Text(printable(f"tool {tool['function']['name']}"), "cyan"))
         pretty = msgspec.json.format(msgspec.json.encode(tool["function"]), indent=2)
-        console.print(Text(pretty.decode()))
-    console.rule(Text("only the verifier sees", "bold"), align="left")
-    console.print(Text(msgspec.json.format(msgspec.json.encode(shown.info), indent=2).decode()))
+        out.print(Text(printable(pretty.decode())))
+    out.rule(Text("only the verifier sees", "bold"), align="left")
+    info = msgspec.json.format(msgspec.json.encode(shown.info), indent=2)
+    out.print(Text(printable(info.decode())))

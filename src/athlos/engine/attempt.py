@@ -31,6 +31,7 @@ from athlos.types import Failure, Rollout, Task, Timing
 __all__ = ["Attempts", "Job", "as_failure", "guard", "own_cancellation", "teardown"]
 
 _TEARDOWN_TIMEOUT = 60.0
+_LONGEST = 20_000  # characters of a message or traceback: a model's text may be in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,14 @@ class Attempts:
                 raise
             except (Exception, SystemExit) as error:  # an author's code may raise anything
                 raise AgentError(f"the agent raised {type(error).__name__}: {error}") from error
-            await score(env, rollout, self.pool)
+            calls, usage, timing = rollout.calls, rollout.usage, rollout.timing
+            try:
+                await score(env, rollout, self.pool)
+            finally:
+                # rewards had the rollout in their hands; what happened and whose it is stays
+                rollout.calls, rollout.usage, rollout.timing = calls, usage, timing
+                rollout.id, rollout.task_id = job.id, job.task.id
+                rollout.sample, rollout.attempt = job.sample, job.attempt
         except BaseException:
             with suppress(AthlosError):  # the first error is the one to report
                 await teardown(env)
@@ -168,9 +176,9 @@ def as_failure(rollout: Rollout, error: BaseException) -> Failure:
         sample=rollout.sample,
         attempt=rollout.attempt,
         failure_class=known.failure_class if known else "engine_error",
-        message=_printable(message),
+        message=_printable(message)[:_LONGEST],
         retryable=known.retryable if known else False,
-        traceback=_printable(trace),
+        traceback=_printable(trace)[-_LONGEST:],
         environment=rollout.environment,
         model=rollout.model,
         messages=rollout.messages,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, suppress
@@ -28,7 +29,7 @@ from athlos.rows import check_sampling
 from athlos.runs.folder import RunFolder, encode
 from athlos.runs.read import read_records, read_rollouts
 from athlos.runs.spec import EnvironmentSpec, ModelSpec, RoleSpec, RunSpec
-from athlos.types import Failure, Rollout, Task
+from athlos.types import Failure, Message, Rollout, Task
 
 __all__ = ["Collection", "collect"]
 
@@ -88,7 +89,7 @@ def collect(
             raise ConfigError(f"{name} must be at least 1, not {value}")
     if limit is not None and limit < 1:
         raise ConfigError(f"limit must be at least 1, not {limit}")
-    if deadline <= 0:
+    if not 0 < deadline < math.inf:
         raise ConfigError(f"deadline must be more than 0 seconds, not {deadline:g}")
     sampling = {**model.sampling, **(sampling or {})}
     check_sampling(sampling)
@@ -183,6 +184,7 @@ class Collection:
         self._stopping = False
         self._fault: ConfigError | None = None
         self._workers: list[asyncio.Task[None]] = []
+        self._runner: asyncio.Task[None] | None = None
         self._ready: asyncio.Queue[Rollout | None] = asyncio.Queue()
         self._taken = asyncio.Event()
 
@@ -195,6 +197,8 @@ class Collection:
         self._stopping = True
         for worker in self._workers:
             worker.cancel()
+        if not self._workers and self._runner is not None:
+            self._runner.cancel()  # still reading tasks, or in `shared`: there is nothing to keep
 
     @property
     def done(self) -> int:
@@ -234,7 +238,7 @@ class Collection:
         if self._begun:
             raise ConfigError("a collection can be iterated once", hint="Call collect() again.")
         self._begun = True
-        runner = asyncio.create_task(self._run())
+        runner = self._runner = asyncio.create_task(self._run())
         try:
             while (rollout := await self._ready.get()) is not None:
                 self._taken.set()
@@ -289,6 +293,7 @@ class Collection:
             return await self._source.read(limit)
         stored = self._folder.stored_tasks()
         if limit is not None and len(stored) >= limit:
+            self._folder.add_tasks([])
             return stored[:limit]
         new = plan_tasks(stored, await self._source.read(limit), self._env.name)
         self._folder.add_tasks(new)
@@ -400,20 +405,20 @@ class Collection:
 
 
 def _encode(outcome: Rollout | Failure) -> tuple[Rollout | Failure, bytes]:
-    """The outcome and its line; a failure if the environment put into it what JSON cannot hold."""
+    """The outcome and its line; a failure if the environment put into it what no record holds."""
     try:
         return outcome, encode(outcome)
     except (TypeError, ValueError, RecursionError) as error:
-        reason = EnvError(f"the record cannot be written as JSON: {error}")
+        reason = EnvError(f"the record cannot be written so that it can be read again: {error}")
     if isinstance(outcome, Rollout):
         outcome = as_failure(outcome, reason)
-    outcome.messages = [message for message in outcome.messages if _is_json(message)]
+    outcome.messages = [message for message in outcome.messages if _readable(message)]
     return outcome, encode(outcome)
 
 
-def _is_json(value: Any) -> bool:
+def _readable(message: Message) -> bool:
     try:
-        msgspec.json.encode(value)
+        msgspec.json.decode(msgspec.json.encode(message), type=Message)
     except (TypeError, ValueError, RecursionError):
         return False
     return True

@@ -60,7 +60,7 @@ async def preview(
         ConfigError: There is no such task.
     """
     source = TaskSource(env, config, split, tasks)
-    position = int(task) if task.isdigit() else None
+    position = int(task) if task.isdecimal() and task.isascii() else None
     found = await source.read(_SEARCHED if position is None else position + 1)
     chosen = next((t for t in found if t.id == task), None)
     if chosen is None and position is not None and position < len(found):

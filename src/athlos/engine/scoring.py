@@ -68,7 +68,13 @@ def add_components(env: Environment, rollout: Rollout, components: dict[str, flo
 
 def _total(env: Environment, rollout: Rollout) -> float:
     weights = {scorer.name: scorer.weight for scorer in env.scorers}
-    return math.fsum(weights[name] * value for name, value in rollout.rewards.items())
+    try:
+        total = math.fsum(weights[name] * value for name, value in rollout.rewards.items())
+    except OverflowError:
+        total = math.inf
+    if not math.isfinite(total):
+        raise VerifierError(f"the weighted sum of the rewards {rollout.rewards} is not finite")
+    return total
 
 
 async def _run(env: Environment, scorer: Scorer, subject: Any, pool: ProcessPool | None) -> Any:

@@ -117,8 +117,8 @@ class _Choice(Struct):
 
 
 class _Usage(Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: float | None = None
+    completion_tokens: float | None = None
 
 
 class _Completion(Struct):
@@ -164,7 +164,7 @@ def decode_reply(body: bytes) -> Reply:
     """
     try:
         completion = _completion.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ModelError(
             f"the reply is no chat completion: {error}: {_excerpt(body)}", retryable=True
         ) from None
@@ -180,7 +180,7 @@ def decode_reply(body: bytes) -> Reply:
     return Reply(
         model=completion.model or "",
         choices=[_choice(choice) for choice in completion.choices],
-        usage=Usage(usage.prompt_tokens or 0, usage.completion_tokens or 0),
+        usage=Usage(int(usage.prompt_tokens or 0), int(usage.completion_tokens or 0)),
         prompt_token_ids=completion.prompt_token_ids,
     )
 
@@ -234,6 +234,11 @@ def status_error(response: Response) -> ModelError:
     hint = ""
     if status in (401, 403):
         hint = "Check the API key: --api-key-env names the environment variable that holds it."
+    elif 300 <= status < 400:
+        text = (
+            f"a redirect to {response.headers.get('location', 'nowhere')!r}, which is not followed"
+        )
+        hint = "Name the server itself with --base-url."
     elif status == 404:
         hint = "Check --base-url (it usually ends in /v1) and --model."
     return ModelError(

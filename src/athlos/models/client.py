@@ -7,6 +7,7 @@ import os
 import random
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,6 +24,7 @@ __all__ = ["Deadlines", "Model"]
 
 
 _LOCAL_MAX_TOKENS = 512
+_PATIENCE = 30.0  # seconds in which a busy server may answer the first question
 
 
 class Deadlines(Struct, frozen=True, kw_only=True):
@@ -132,14 +134,7 @@ class Model:
         Raises:
             ConfigError: It does not; the message says what is wrong and what the server has.
         """
-        try:
-            response = await self._send("GET", "/models", None)
-        except ModelError as error:
-            raise ConfigError(
-                f"no model server at {error.message}",
-                hint="Is it running? --base-url names the server, for example "
-                "http://127.0.0.1:8000/v1.",
-            ) from error
+        response = await self._models()
         if response.status in (401, 403):
             raise ConfigError(
                 f"{self.base_url} refused the API key (HTTP {response.status})",
@@ -163,6 +158,32 @@ class Model:
                 f"{asked} at {self.base_url}" if self._name else "which model? --model is missing",
                 hint=f"It has: {', '.join(names) or 'none'}",
             )
+
+    async def _models(self) -> Response:
+        """The reply to GET /models; a server that is busy is asked again for a while."""
+        last: ModelError | None = None
+        tries = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                while True:
+                    tries += 1
+                    try:
+                        response = await self._send("GET", "/models", None)
+                        last = None if response.status == 200 else status_error(response)
+                        if last is None or not last.retryable:
+                            return response
+                    except ModelError as error:
+                        last = error
+                        if isinstance(error.__cause__, TransportError) and (
+                            error.__cause__.kind == "connect"
+                        ):
+                            break
+                    await asyncio.sleep(self.retry.wait(tries, last.retry_after, self._rng))
+        raise ConfigError(
+            f"no model server at {last.message if last else self.base_url}",
+            hint="Is it running? --base-url names the server, for example "
+            "http://127.0.0.1:8000/v1.",
+        ) from last
 
     async def chat(
         self,
@@ -258,4 +279,7 @@ def _api_key(variable: str | None) -> str | None:
     key = os.environ.get(variable or "OPENAI_API_KEY", "").strip()
     if variable is not None and not key:
         raise ConfigError(f"the environment variable {variable}, for the API key, is not set")
+    if not (key.isascii() and key.isprintable()):  # says where, never what
+        name = variable or "OPENAI_API_KEY"
+        raise ConfigError(f"the API key in the environment variable {name} is not plain text")
     return key or None

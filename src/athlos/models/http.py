@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import resource
 from urllib.parse import urlsplit
 
 from pyqwest import (
@@ -19,6 +21,7 @@ from athlos.models.transport import Response, TransportError
 
 __all__ = ["HttpTransport"]
 
+_UNPRINTABLE = re.compile(r"[\s\x00-\x1f\x7f]")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 # A proxy for nothing: a proxy that the environment variables name must not see loopback requests.
 _NO_PROXY = Proxy("http://127.0.0.1:9", no_proxy="*,0.0.0.0/0,::/0")
@@ -48,8 +51,8 @@ class HttpTransport:
         self._headers = Headers(headers)
         self._transport = HTTPTransport(
             connect_timeout=connect_timeout,
-            max_connections_per_address=connections,
-            pool_max_idle_per_host=connections,
+            max_connections_per_address=min(connections, _files()),
+            pool_max_idle_per_host=min(connections, _files()),
             follow_redirects=False,  # a redirected POST would lose its body, or give away the key
             proxy=_NO_PROXY if host in _LOOPBACK else None,
             use_system_dns=True,
@@ -83,6 +86,12 @@ class HttpTransport:
             await self._transport.aclose()
 
 
+def _files() -> int:
+    """Connections for which this process may open files, with some left for everything else."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(8, soft - 64) if soft != resource.RLIM_INFINITY else 1 << 20
+
+
 def _cause(error: Exception) -> str:
     """What happened, without the library's chain of causes and the URL in it."""
     return str(error).rpartition("): ")[2]
@@ -92,10 +101,17 @@ def _host(base_url: str) -> str:
     """The host of a base URL, which is checked: the library would only say so at the first use."""
     try:
         parts = urlsplit(base_url)
-        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
-            return parts.hostname
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
-        pass
-    raise ConfigError(
-        f"{base_url!r} is no base URL", hint="It looks like http://127.0.0.1:8000/v1."
-    )
+        usable = None
+    if not usable or parts.query or parts.fragment or _UNPRINTABLE.search(base_url):
+        raise ConfigError(
+            f"{base_url!r} is no base URL", hint="It looks like http://127.0.0.1:8000/v1."
+        )
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError(
+            "the base URL has a user name or password in it, which would be written to the record",
+            hint="Put a key into an environment variable and name it with --api-key-env.",
+        )
+    assert parts.hostname is not None
+    return parts.hostname

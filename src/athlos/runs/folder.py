@@ -69,13 +69,13 @@ class RunFolder:
         return read_tasks(self.path)
 
     def add_tasks(self, tasks: Sequence[Task]) -> None:
-        """Appends tasks, and takes over the configuration that asked for them."""
+        """Takes over the configuration, which may ask for more than before, and appends tasks."""
         with _writing(self.path):
+            if self.resumed:
+                self._write_run()
             if tasks:
                 self._tasks.append(b"".join(msgspec.json.encode(task) + b"\n" for task in tasks))
                 self._tasks.sync()
-            if self.resumed:
-                self._write_run()
 
     def add(self, records: Sequence[tuple[Rollout | Failure, bytes]]) -> None:
         """Appends records with their lines; those of one file in one write: a group stays whole."""
@@ -148,12 +148,26 @@ def _writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def encode(record: Rollout | Failure) -> bytes:
-    """A record as its line."""
-    return _encoder.encode(record) + b"\n"
+class _Written(Rollout):
+    """A rollout as it is checked before it is written; calls came from JSON, and can be long."""
+
+    calls: Any = msgspec.Raw(b"[]")
 
 
 _encoder = msgspec.json.Encoder()
+_written = msgspec.json.Decoder(_Written)
+_failed = msgspec.json.Decoder(Failure)
+
+
+def encode(record: Rollout | Failure) -> bytes:
+    """A record as its line, which is checked to be readable again.
+
+    Raises:
+        TypeError, ValueError, RecursionError: It holds what JSON cannot, or what a record may not.
+    """
+    line = _encoder.encode(record)
+    (_written if isinstance(record, Rollout) else _failed).decode(line)
+    return line + b"\n"
 
 
 def _lock(path: Path) -> int:

@@ -11,9 +11,8 @@ import math_verify  # noqa: F401
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Environment, Rollout, Task, reward
 from athlos.envs.math_with_judge.problems import LEVELS, problem
+from athlos.envs.seeds import split_seeds
 from athlos.scoring import verify_math
-
-_FIRST_SEED = {"train": 0, "test": 1_000_000}
 
 
 class MathWithJudge(Environment):
@@ -37,13 +36,10 @@ class MathWithJudge(Environment):
     @classmethod
     def tasks(cls, config: Config, split: str) -> Iterator[Task]:
         """Generated problems; `train` and `test` have none in common."""
-        if split not in _FIRST_SEED:
-            raise ConfigError(f"math has no split {split!r}", hint="It has: train, test")
         if config.level is not None and config.level not in LEVELS:
             raise ConfigError(f"level must be {LEVELS[0]} to {LEVELS[-1]}, not {config.level}")
-        for index in range(config.size):
-            seed = _FIRST_SEED[split] + index
-            level = config.level or LEVELS[index % len(LEVELS)]
+        for seed in split_seeds(split, config.size):
+            level = config.level or LEVELS[seed % len(LEVELS)]
             made = problem(seed, level)
             yield Task(
                 prompt=f"{made.question} {config.request}".strip(),

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from athlos import Config as BaseConfig
-from athlos import ConfigError, Environment, Rollout, Task, reward
+from athlos import Environment, Rollout, Task, reward
 from athlos.envs.mcqa.questions import question
+from athlos.envs.seeds import split_seeds
 from athlos.scoring import GradingMode, extract_choice, score_choice
 
 _REQUEST = "Answer with the letter of the right option in a box, for example \\boxed{A}."
-_FIRST_SEED = {"train": 0, "test": 1_000_000}
 
 
 class Mcqa(Environment):
@@ -33,10 +33,7 @@ class Mcqa(Environment):
     @classmethod
     def tasks(cls, config: Config, split: str) -> Iterator[Task]:
         """Generated questions; `train` and `test` have different seeds."""
-        if split not in _FIRST_SEED:
-            raise ConfigError(f"mcqa has no split {split!r}", hint="It has: train, test")
-        for index in range(config.size):
-            seed = _FIRST_SEED[split] + index
+        for seed in split_seeds(split, config.size):
             made = question(seed)
             options = "\n".join(f"{letter}: {text}" for letter, text in made.options.items())
             yield Task(

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import cast
 
 from athlos import Config as BaseConfig
-from athlos import ConfigError, Environment, Rollout, Task, reward
+from athlos import Environment, Rollout, Task, reward
+from athlos.envs.seeds import split_seeds
 from athlos.envs.string_match.questions import question
 from athlos.scoring import ExtractionMode, extract_answer, score_string
 
 _REQUEST = "End with a line of the form: Final answer: ..."
-_FIRST_SEED = {"train": 0, "test": 1_000_000}
 
 
 class StringMatch(Environment):
@@ -34,10 +34,7 @@ class StringMatch(Environment):
     @classmethod
     def tasks(cls, config: Config, split: str) -> Iterator[Task]:
         """Generated questions; `train` and `test` have different seeds."""
-        if split not in _FIRST_SEED:
-            raise ConfigError(f"string_match has no split {split!r}", hint="It has: train, test")
-        for index in range(config.size):
-            seed = _FIRST_SEED[split] + index
+        for seed in split_seeds(split, config.size):
             made = question(seed)
             yield Task(
                 prompt=f"{made.question}\n\n{_REQUEST}",

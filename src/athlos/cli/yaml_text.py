@@ -1,0 +1,45 @@
+"""YAML that a person wrote, in a run file or on the command line: plain data, or one message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from athlos.errors import ConfigError
+
+__all__ = ["read_yaml"]
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses anchors and aliases: ten lines of them can stand for gigabytes."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if getattr(event, "anchor", None) is not None:
+            raise yaml.MarkedYAMLError(
+                problem="anchors and aliases (&name, *name) are not supported; quote the text if "
+                "it is none",
+                problem_mark=event.start_mark,
+            )
+        return super().compose_node(parent, index)
+
+
+def read_yaml(text: str, where: str) -> Any:
+    """The value of a YAML text.
+
+    Raises:
+        ConfigError: It is not valid; the message begins with `where`.
+    """
+    try:
+        return _Loader(text).get_single_data()  # type: ignore[no-untyped-call]
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = f" (line {mark.line + 1})" if mark else ""
+        reason = f"{error.problem or error.context}{line}"
+    except RecursionError:
+        reason = "nested too deeply"
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, OverflowError) as error:
+        # values that look like a date or a number and are none, which PyYAML lets through
+        reason = str(error).partition("\n")[0]
+    raise ConfigError(f"{where} is not valid YAML: {reason}")
