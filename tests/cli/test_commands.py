@@ -91,6 +91,21 @@ def test_a_new_environment_runs_and_its_test_passes(athlos, tmp_path):
     assert "reward 0.500" in done.stdout
 
 
+@pytest.mark.parametrize("name", ["task", "environment", "config", "none", "_1", "_", "exception"])
+def test_a_class_name_hides_nothing(athlos, tmp_path, name):
+    assert athlos("new", name).returncode == 0
+    tested = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", name], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert tested.returncode == 0, tested.stdout
+
+
+def test_new_prints_commands_that_a_shell_takes(athlos):
+    said = athlos("new", "my envs/mine").stdout
+    assert "athlos show './my envs/mine'" in said
+    assert "pytest 'my envs/mine'" in said
+
+
 def test_metrics_are_computed_from_the_records(athlos, tmp_path):
     athlos("new", "my_env")
     with FakeServer(lambda request: text("1")) as server:

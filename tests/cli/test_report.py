@@ -8,10 +8,12 @@ from athlos.metrics import FailureStats, RolloutStats, Summary, Tally
 from athlos.types import Timing, Usage
 
 
-def printed(summary: Summary, *, title: str = "counter", colour: bool = False) -> str:
+def printed(
+    summary: Summary, *, title: str = "counter", colour: bool = False, width: int = 80
+) -> str:
     out = io.StringIO()
     console = Console(
-        file=out, width=80, force_terminal=colour, color_system="standard" if colour else None
+        file=out, width=width, force_terminal=colour, color_system="standard" if colour else None
     )
     print_summary(summary, console, title=title)
     return out.getvalue()
@@ -59,6 +61,12 @@ def test_the_closing_table_fits_80_columns_without_colour() -> None:
 def test_pass_at_k_is_shown_for_several_samples_only() -> None:
     assert re.search(r"\n2 +0\.667 .* 0\.000 .* 0\.333 +9\n", printed(run(samples=2)))
     assert "pass@k" not in printed(run(samples=1))
+
+
+def test_a_narrow_terminal_gets_pass_at_k_without_intervals() -> None:
+    text = printed(run(samples=2), width=40)
+    assert max(map(len, text.splitlines())) <= 40
+    assert re.search(r"\n2 +0\.667 +0\.000 +0\.333 +9\n", text)
 
 
 def test_failures_stand_out_in_colour() -> None:

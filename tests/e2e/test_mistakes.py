@@ -174,3 +174,66 @@ def test_new_refuses_an_existing_folder(refused, tmp_path):
 
 def test_new_refuses_what_is_no_name(refused):
     assert "cannot be a Python package" in refused("new", "my-env")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["when: 2024-13-45", "seed: " + "9" * 5000, "env: " + "[" * 3000, "env: &a {}\nsampling: *a",
+     "a: [", "limit: !!timestamp x"],
+)  # fmt: skip
+def test_a_run_file_that_is_no_plain_yaml(refused, tmp_path, text):
+    (tmp_path / "run.yaml").write_text(text)
+    assert "run.yaml is not valid YAML: " in refused("run", "counter", "--config", "run.yaml")
+
+
+@pytest.mark.parametrize("text", ["sampling: 3", "env: hello", "models: [a]"])
+def test_a_group_of_a_run_file_that_is_no_group(refused, tmp_path, text):
+    (tmp_path / "run.yaml").write_text(text)
+    said = refused("run", "counter", "--config", "run.yaml", "--env.size", 3, "--sampling.k", 1)
+    assert "must be keys and values" in said
+
+
+def test_an_empty_group_of_a_run_file_is_empty(athlos, server, tmp_path):
+    (tmp_path / "run.yaml").write_text("env: null\nsampling:\n")
+    done = athlos("run", "counter", "--config", "run.yaml", "--base-url", server.url,
+                  "--model", "alpha", "--env.size", 2)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("option", ["--sampling.x", "--env.size"])
+def test_a_dotted_value_that_is_no_yaml(refused, server, option):
+    said = refused("run", "counter", "--base-url", server.url, option, "[1")
+    assert f"{option} is not valid YAML" in said
+
+
+@pytest.mark.parametrize("option", ["--deadline", "--call-deadline"])
+@pytest.mark.parametrize("value", ["nan", "0", "-1", "inf"])
+def test_deadlines_that_make_no_sense(refused, server, option, value):
+    said = refused("run", "counter", "--base-url", server.url, "--model", "alpha", option, value)
+    assert f"{option.strip('-').replace('-', '_')} must be" in said
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("temperature", "nan"), ("temperature", "inf"), ("temperature", -1), ("max-tokens", 0),
+     ("top-p", 0), ("top-p", 1.5)],
+)  # fmt: skip
+def test_sampling_that_makes_no_sense(refused, server, option, value):
+    said = refused("run", "counter", "--base-url", server.url, "--model", "alpha",
+                   f"--{option}", value)  # fmt: skip
+    assert option.replace("-", "_") in said
+
+
+@pytest.mark.parametrize("option", ["--split", "--config", "--stop", "--tasks", "--out"])
+def test_options_that_are_empty(refused, server, option):
+    said = refused("run", "counter", "--base-url", server.url, "--model", "alpha", option, "")
+    assert f"'{option}' needs a value that is not empty" in said
+
+
+def test_show_with_an_empty_option(refused):
+    assert "not empty" in refused("show", "counter", "--split", "")
+
+
+@pytest.mark.parametrize("name", ["athlos", "json", "types"])
+def test_new_refuses_a_name_that_would_hide_another_package(refused, name):
+    assert "would hide" in refused("new", name)

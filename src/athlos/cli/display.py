@@ -84,8 +84,8 @@ class Display:
             self.say(f"cut off {collection.repaired} bytes of a record torn by a crash")
         if collection.resumed:
             self._console.print(
-                f"resuming {printable(collection.out)}: {collection.resumed} of {collection.offered} "
-                "are there already",
+                f"resuming {printable(collection.out)}: "
+                f"{collection.resumed} of {collection.offered} are there already",
             )
 
     def _panel(self) -> RenderableType:

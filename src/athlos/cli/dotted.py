@@ -36,9 +36,9 @@ class DottedCommand(click.Command):
         context.meta["dotted"] = found
         left = super().parse_args(context, rest)
         for parameter in self.get_params(context):
-            value = context.params.get(parameter.name or "")
+            given = context.params.get(parameter.name or "")
             # `--split "$UNSET"` of a script: better refused than taken for no option at all
-            if value == "" or (isinstance(value, tuple) and "" in value):
+            if given == "" or (isinstance(given, tuple) and "" in given):
                 name = parameter.get_error_hint(context)
                 raise click.UsageError(f"{name} needs a value that is not empty.", context)
         return left

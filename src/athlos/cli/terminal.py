@@ -47,7 +47,7 @@ def prepare() -> None:
 
 
 def _nowhere() -> TextIO:
-    return open(os.devnull, "w")  # noqa: SIM115, PTH123 - open for as long as the process
+    return open(os.devnull, "w")  # noqa: PTH123 - open for as long as the process
 
 
 def discard_stdout() -> None:

@@ -32,7 +32,7 @@ def read_yaml(text: str, where: str) -> Any:
         ConfigError: It is not valid; the message begins with `where`.
     """
     try:
-        return _Loader(text).get_single_data()  # type: ignore[no-untyped-call]
+        return _Loader(text).get_single_data()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f" (line {mark.line + 1})" if mark else ""
