@@ -159,3 +159,20 @@ def test_an_environment_with_group_rewards_only_is_one():
     assert [r.reward for r in rollouts] == [2, 2]
     with pytest.raises(ConfigError, match="no reward"):
         run(type("N", (E,), {"g": None}))
+
+
+def test_a_group_reward_that_makes_the_sum_infinite_fails_its_rollouts_only():
+    class Huge(Environment):
+        @classmethod
+        def tasks(cls, config, split):
+            yield from (Task(name, id=name) for name in "ab")
+
+        @group_reward(weight=10.0)
+        def relative(self, rollouts):
+            return [1e308 if self.task.id == "a" else 1.0 for _ in rollouts]
+
+    collection = collect(Huge, scripted("hi"), samples=2)
+    summary = asyncio.run(collection.run())
+    assert {f.failure_class for f in collection.failures} == {"verifier_error"}
+    assert (summary.accounting.completed, summary.accounting.failed) == (2, 2)
+    assert summary.reward.mean == 10.0

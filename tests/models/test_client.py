@@ -369,3 +369,22 @@ def test_tokens_may_be_counted_as_floats():
     reply["usage"] = {"prompt_tokens": 3.0, "completion_tokens": 2.0}
     model, _ = model_of((200, reply))
     assert (chat(model).usage.prompt_tokens, chat(model).usage.completion_tokens) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://u:hunter2@h:abc/v1", "u:hunter2@h/v1", "http://h/v1?k=hunter2"]
+)
+def test_a_malformed_base_url_is_not_shown_if_it_may_hold_a_secret(url):
+    with pytest.raises(ConfigError) as raised:
+        Model(url, "m")
+    assert "hunter2" not in str(raised.value)
+
+
+def test_garbled_names_are_asked_for_again_but_not_for_ever():
+    model, sent = models((200, b'{"choices": [{"mess'))
+    asyncio.run(model.connect())
+    assert len(sent) == 2
+    other, sent = model_of((200, b"<html>"))
+    with pytest.raises(ConfigError, match="is no OpenAI server"):
+        asyncio.run(other.connect())
+    assert len(sent) == 5

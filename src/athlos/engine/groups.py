@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from athlos.engine.attempt import Attempts, Job, as_failure, own_cancellation
 from athlos.engine.scoring import add_components, score_group
+from athlos.errors import VerifierError
 from athlos.types import Failure, Rollout, Task
 
 __all__ = ["Groups"]
@@ -59,7 +60,14 @@ class Groups:
             if isinstance(error, asyncio.CancelledError):
                 error = own_cancellation(error)
             return [as_failure(rollout, error) for rollout in new]
+        settled: list[Rollout | Failure] = []
         for rollout, component in zip(group, components, strict=True):
-            if any(rollout is mine for mine in new):
+            if not any(rollout is mine for mine in new):
+                continue
+            try:
                 add_components(env, rollout, component)
-        return list(new)
+            except VerifierError as error:
+                settled.append(as_failure(rollout, error))
+            else:
+                settled.append(rollout)
+        return settled

@@ -24,6 +24,7 @@ __all__ = ["Deadlines", "Model"]
 
 
 _LOCAL_MAX_TOKENS = 512
+_GARBLED = 5  # tries until a server that answers something else is believed
 _PATIENCE = 30.0  # seconds in which a busy server may answer the first question
 
 
@@ -169,6 +170,8 @@ class Model:
                     tries += 1
                     try:
                         response = await self._send("GET", "/models", None)
+                        if response.status == 200 and tries < _GARBLED:
+                            decode_models(response.body)  # raises what is worth another try
                         last = None if response.status == 200 else status_error(response)
                         if last is None or not last.retryable:
                             return response

@@ -105,9 +105,9 @@ def _host(base_url: str) -> str:
     except ValueError:
         usable = None
     if not usable or parts.query or parts.fragment or _UNPRINTABLE.search(base_url):
-        raise ConfigError(
-            f"{base_url!r} is no base URL", hint="It looks like http://127.0.0.1:8000/v1."
-        )
+        # what may hold a password or a key is not shown
+        shown = "this" if re.search(r"[@?#]", base_url) else repr(base_url)
+        raise ConfigError(f"{shown} is no base URL", hint="It looks like http://127.0.0.1:8000/v1.")
     if parts.username is not None or parts.password is not None:
         raise ConfigError(
             "the base URL has a user name or password in it, which would be written to the record",
