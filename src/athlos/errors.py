@@ -10,7 +10,9 @@
     ├── JudgeError             a judge model failed or its verdict was unreadable
     ├── SandboxError           the sandbox, not the code in it, failed
     ├── AgentError             the harness failed
-    └── AttemptTimeout         the attempt outlived its deadline
+    ├── AttemptTimeout         the attempt outlived its deadline
+    ├── BudgetError            the run's ceiling of tokens or cost refused a call
+    └── Cancelled              the attempt was given up: interrupted, or not needed any more
 
     ToolError                  raised by a tool, for the model to read; never ends an attempt
 
@@ -26,6 +28,8 @@ __all__ = [
     "AgentError",
     "AthlosError",
     "AttemptTimeout",
+    "BudgetError",
+    "Cancelled",
     "ConfigError",
     "ContextOverflow",
     "EnvError",
@@ -133,6 +137,20 @@ class AttemptTimeout(AthlosError, TimeoutError):
     """The attempt did not end before its deadline."""
 
     failure_class = "timeout"
+    retryable = True
+
+
+class BudgetError(AthlosError):
+    """A call was not made: the run has reached its ceiling of tokens or cost."""
+
+    failure_class = "refused"
+    retryable = True
+
+
+class Cancelled(AthlosError):
+    """The attempt was given up on purpose: interrupted, cut as a straggler, or gone stale."""
+
+    failure_class = "cancelled"
     retryable = True
 
 
