@@ -2,17 +2,20 @@
 
 Run it as its own process, `python benchmarks/fake_server.py --port 8000 --latency 0.05`, or from
 another benchmark with `with running(latency=0.05) as base_url: ...`. It answers
-`POST .../chat/completions` after a fixed latency and `GET .../models` at once; HTTP/1.1 keep-alive,
-on 127.0.0.1 only.
+`POST .../chat/completions` after a fixed latency, `GET .../models` at once, and `GET .../counters`
+with what it has seen; HTTP/1.1 keep-alive, on 127.0.0.1 only.
 """
 
 import argparse
 import asyncio
+import resource
 import subprocess
 import sys
+import time
+import urllib.request
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 from typing import Any, cast
 
 import msgspec
@@ -76,6 +79,29 @@ MODELS = _http("200 OK", {"object": "list", "data": [{"id": MODEL, "object": "mo
 NOT_FOUND = _http("404 Not Found", {"error": {"message": "no such path", "type": "not_found"}})
 BAD_REQUEST = _http("400 Bad Request", {"error": {"message": "bad request", "type": "invalid"}})
 
+# Each listener has a queue of at most `net.core.somaxconn` connections (4096 by default). Several
+# on one port take 10,000 clients at once; a full queue makes them wait for a second or more.
+_LISTENERS = 4
+_BACKLOG = 4096
+
+
+class Counters(msgspec.Struct):
+    """What the server has seen, and what it took.
+
+    Attributes:
+        chats: Chat requests.
+        waiting: Chat requests that were not answered yet; `peak` is the most there ever were.
+        open: Connections; `peak_open` is the most there ever were.
+        cpu: CPU seconds of the server.
+    """
+
+    chats: int = 0
+    waiting: int = 0
+    peak: int = 0
+    open: int = 0
+    peak_open: int = 0
+    cpu: float = 0.0
+
 
 class Policy:
     """Decides the reply: a tool call in the first `tool_calls` calls of a conversation, then text.
@@ -108,9 +134,10 @@ class Policy:
 class Connection(asyncio.Protocol):
     """One keep-alive connection: as little HTTP/1.1 as a well-behaved client needs."""
 
-    def __init__(self, policy: Policy, latency: float) -> None:
+    def __init__(self, policy: Policy, latency: float, counters: Counters) -> None:
         self.policy = policy
         self.latency = latency
+        self.counters = counters
         self.buffer = b""
         self.replies: deque[bytes] = deque()
 
@@ -119,6 +146,13 @@ class Connection(asyncio.Protocol):
         # uvloop's transport is an asyncio.Transport by shape, not by class.
         self.transport = cast(asyncio.Transport, transport)
         self.call_later = asyncio.get_running_loop().call_later
+        counters = self.counters
+        counters.open += 1
+        counters.peak_open = max(counters.peak_open, counters.open)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Counts the connection out."""
+        self.counters.open -= 1
 
     def data_received(self, data: bytes) -> None:
         """Answers each complete request; keeps the rest for the next packet."""
@@ -140,16 +174,25 @@ class Connection(asyncio.Protocol):
         method, path = head.split(b" ", 2)[:2]
         if method == b"post" and path.endswith(b"/chat/completions"):
             reply = self.policy.reply(body)
+            counters = self.counters
+            counters.chats += 1
             if self.latency:
+                counters.waiting += 1
+                if counters.waiting > counters.peak:
+                    counters.peak = counters.waiting
                 self.replies.append(reply)
                 self.call_later(self.latency, self.write_next)
                 return
+        elif path.endswith(b"/counters"):
+            self.counters.cpu = time.process_time()
+            reply = _http("200 OK", self.counters)
         else:
             reply = MODELS if path.endswith(b"/models") else NOT_FOUND
         self.transport.write(reply)
 
     def write_next(self) -> None:
         """Writes the oldest reply that waits; the client may have gone meanwhile."""
+        self.counters.waiting -= 1
         reply = self.replies.popleft()
         if not self.transport.is_closing():
             self.transport.write(reply)
@@ -160,16 +203,32 @@ async def serve(port: int, latency: float, policy: Policy, *, with_stdin: bool =
 
     With `with_stdin` it also ends when standard input closes, so that it never outlives its parent.
     """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: Connection(policy, latency), "127.0.0.1", port, backlog=4096
-    )
-    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", flush=True)
-    ended = asyncio.Event()
-    if with_stdin:
-        loop.add_reader(sys.stdin.fileno(), ended.set)
-    async with server:
+    counters = Counters()
+    async with AsyncExitStack() as stack:
+        for _ in range(_LISTENERS):
+            server = await loop.create_server(
+                lambda: Connection(policy, latency, counters),
+                "127.0.0.1",
+                port,
+                backlog=_BACKLOG,
+                reuse_port=True,
+            )
+            await stack.enter_async_context(server)
+            port = server.sockets[0].getsockname()[1]
+        print(f"http://127.0.0.1:{port}/v1", flush=True)
+        ended = asyncio.Event()
+        if with_stdin:
+            loop.add_reader(sys.stdin.fileno(), ended.set)
         await ended.wait()
+
+
+def read_counters(base_url: str) -> Counters:
+    """What the server at that URL has seen up to now."""
+    with urllib.request.urlopen(f"{base_url}/counters") as response:
+        return msgspec.json.decode(response.read(), type=Counters)
 
 
 @contextmanager

@@ -81,7 +81,7 @@ def test_environment_of_the_documentation(name, tmp_path):
     )
     summary = asyncio.run(collection.run())
     assert collection.failures == []
-    assert summary.accounting.completed == collection.offered
+    assert summary.accounting.scored == collection.offered
     if mean is None:
         assert summary.reward.low > 0
     else:

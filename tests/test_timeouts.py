@@ -102,3 +102,19 @@ async def test_many_limits_end_each_in_its_time():
     asked = [0.05 * (n % 7) for n in range(50)]
     took = await asyncio.gather(*map(work, asked))
     assert all(waited >= seconds for waited, seconds in zip(took, asked, strict=True))
+
+
+@on_a_loop
+async def test_a_clock_that_is_held_does_not_run():
+    with time_limit(0.05) as limit:
+        limit.hold()
+        await asyncio.sleep(0.3)
+        limit.go_on()
+        await asyncio.sleep(0)
+    assert not limit.expired
+    with pytest.raises(TimeoutError), time_limit(0.05) as limit:
+        limit.hold()
+        limit.hold()
+        limit.go_on()
+        limit.go_on()
+        await asyncio.sleep(30)

@@ -12,12 +12,14 @@ from athlos._version import __version__
 
 if TYPE_CHECKING:
     from athlos.agents import Agent, ToolLoop
-    from athlos.engine import Collection, collect
+    from athlos.engine import Collection, Curriculum, Group, GroupPolicy, collect
     from athlos.environment import Config, Environment, group_reward, metric, reward
     from athlos.errors import (
         AgentError,
         AthlosError,
         AttemptTimeout,
+        BudgetError,
+        Cancelled,
         ConfigError,
         ContextOverflow,
         EnvError,
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
         VerifierError,
     )
     from athlos.metrics import Summary
-    from athlos.models import Deadlines, Model, Retry
+    from athlos.models import Budget, Deadlines, Model, Retry
     from athlos.registry import load
     from athlos.runs import read_failures, read_rollouts
     from athlos.tools import tool
@@ -36,12 +38,14 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "agents": ("Agent", "ToolLoop"),
-    "engine": ("Collection", "collect"),
+    "engine": ("Collection", "Curriculum", "Group", "GroupPolicy", "collect"),
     "environment": ("Config", "Environment", "group_reward", "metric", "reward"),
     "errors": (
         "AgentError",
         "AthlosError",
         "AttemptTimeout",
+        "BudgetError",
+        "Cancelled",
         "ConfigError",
         "ContextOverflow",
         "EnvError",
@@ -52,7 +56,7 @@ _HOMES = {
         "VerifierError",
     ),
     "metrics": ("Summary",),
-    "models": ("Deadlines", "Model", "Retry"),
+    "models": ("Budget", "Deadlines", "Model", "Retry"),
     "registry": ("load",),
     "runs": ("read_failures", "read_rollouts"),
     "tools": ("tool",),
@@ -65,15 +69,21 @@ __all__ = [
     "AgentError",
     "AthlosError",
     "AttemptTimeout",
+    "Budget",
+    "BudgetError",
     "Call",
+    "Cancelled",
     "Collection",
     "Config",
     "ConfigError",
     "ContextOverflow",
+    "Curriculum",
     "Deadlines",
     "EnvError",
     "Environment",
     "Failure",
+    "Group",
+    "GroupPolicy",
     "JudgeError",
     "Message",
     "Model",

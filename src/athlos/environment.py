@@ -40,6 +40,7 @@ class Scorer(NamedTuple):
     process: bool = False
     timeout: float | None = None
     on_timeout: float | None = None
+    memory: float | None = None
 
 
 @overload
@@ -51,6 +52,7 @@ def reward(
     process: bool = False,
     timeout: float | None = None,
     on_timeout: float | None = None,
+    memory: float | None = None,
 ) -> Callable[[F], F]: ...
 def reward(
     function: F | None = None,
@@ -60,6 +62,7 @@ def reward(
     process: bool = False,
     timeout: float | None = None,
     on_timeout: float | None = None,
+    memory: float | None = None,
 ) -> F | Callable[[F], F]:
     """Makes a method `(self, rollout) -> float` a component of the reward.
 
@@ -73,8 +76,13 @@ def reward(
             coroutine only.
         on_timeout: The value if that limit is hit, for verifiers that an answer can keep busy for
             ever. By default the attempt is a verifier failure.
+        memory: MB that one call may take in its worker (1024 by default); more is a verifier
+            failure. Only with `process`.
     """
-    return _marker(Scorer("", "reward", weight, process, timeout, on_timeout), function)
+    if memory is not None and not (process and memory > 0):
+        raise ConfigError(f"@reward(memory={memory}) needs process=True and a number above 0")
+    scorer = Scorer("", "reward", weight, process, timeout, on_timeout, memory)
+    return _marker(scorer, function)
 
 
 @overload
@@ -111,9 +119,11 @@ def _marker(scorer: Scorer, function: F | None) -> F | Callable[[F], F]:
                 f"@{scorer.kind} marks a method, not {function!r:.100}",
                 hint=f"Options have names: @{scorer.kind}(timeout=...).",
             )
-        for value in (scorer.weight, scorer.timeout, scorer.on_timeout):
+        for value in (scorer.weight, scorer.timeout, scorer.on_timeout, scorer.memory):
             if value is not None and not math.isfinite(value):
                 raise ConfigError(f"@{scorer.kind} of {function.__name__}: {value} is not finite")
+        if scorer.timeout is not None and scorer.timeout <= 0:
+            raise ConfigError(f"@{scorer.kind} of {function.__name__}: its timeout must be above 0")
         setattr(function, _MARK, scorer._replace(name=function.__name__))
         return function
 

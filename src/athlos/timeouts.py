@@ -53,7 +53,7 @@ class time_limit:
         self._wheel = wheel
         self._task = task
         self._cancelling = task.cancelling()
-        self._bucket = wheel.add(self, self._seconds)
+        self._bucket: tuple[int, int] | None = wheel.add(self, self._seconds)
         return self
 
     def __exit__(
@@ -65,7 +65,7 @@ class time_limit:
         task = self._task
         if task is None:
             return
-        if not self.expired:
+        if not self.expired and self._bucket is not None:
             self._wheel.discard(self, self._bucket)
         self._task = None
         if (
@@ -74,6 +74,20 @@ class time_limit:
             and (kind is not None and issubclass(kind, asyncio.CancelledError))
         ):
             raise TimeoutError from error
+
+    def hold(self) -> None:
+        """Stops the clock, if it runs: what follows does not count."""
+        if self._task is not None and not self.expired and self._bucket is not None:
+            end = math.ldexp(self._bucket[1], self._bucket[0])
+            self._seconds = max(end - self._wheel.loop.time(), 0.0)
+            self._wheel.discard(self, self._bucket)
+            self._bucket = None
+
+    def go_on(self) -> None:
+        """Lets the clock run again, with what was left."""
+        if self._task is not None and not self.expired and self._bucket is None:
+            assert self._seconds is not None
+            self._bucket = self._wheel.add(self, self._seconds)
 
     def expire(self) -> None:
         """Ends what is awaited inside; the wheel's turn."""

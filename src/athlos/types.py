@@ -110,6 +110,7 @@ class Call(Struct, omit_defaults=True):
         started: Unix time of the request.
         latency: Seconds until the whole reply was there, waits between tries included.
         tries: Requests that it took; more than 1 means that some failed and were repeated.
+        policy_version: What `Collection.resume` said that the weights are; None if it never did.
         prompt_token_ids: What the engine saw, shape (prompt,), if it told us.
         token_ids: What the engine sampled, shape (completion,).
         logprobs: One log-probability per sampled token, shape (completion,).
@@ -121,6 +122,7 @@ class Call(Struct, omit_defaults=True):
     started: float
     latency: float
     tries: int = 1
+    policy_version: int | None = None
     prompt_token_ids: list[int] | None = None
     token_ids: list[int] | None = None
     logprobs: list[float] | None = None
@@ -150,6 +152,7 @@ class Rollout(Struct):
         rewards: Unweighted value of each reward component.
         metrics: What the environment measured beside it.
         extra: Anything else that the environment wants on the record (an extracted answer ...).
+        role_usage: Tokens of the models beside the policy, by role.
         messages: The whole conversation, opening messages included.
     """
 
@@ -170,6 +173,7 @@ class Rollout(Struct):
     tool_calls: int = 0
     tool_errors: int = 0
     usage: Usage = field(default_factory=Usage)
+    role_usage: dict[str, Usage] = {}
     timing: Timing = field(default_factory=Timing)
     attempt: int = 0
 
@@ -193,7 +197,7 @@ class Failure(Struct):
     Attributes:
         failure_class: Whose fault: `model_error`, `environment_error`, `verifier_error`,
             `judge_error`, `sandbox_error`, `agent_error`, `timeout`, `config_error` or
-            `engine_error`.
+            `engine_error`; `cancelled` or `refused` (by a ceiling) if it was nobody's.
         retryable: Whether a new attempt may end differently without a change of code.
         traceback: For the author of the code that raised; "" where it would say nothing.
     """
@@ -211,4 +215,5 @@ class Failure(Struct):
     messages: list[Message] = []
     calls: list[Call] = []
     usage: Usage = field(default_factory=Usage)
+    role_usage: dict[str, Usage] = {}
     timing: Timing = field(default_factory=Timing)

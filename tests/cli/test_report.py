@@ -48,7 +48,7 @@ def test_the_closing_table_fits_80_columns_without_colour() -> None:
     text = printed(run())
     assert max(map(len, text.splitlines())) <= 80
     assert "\x1b" not in text
-    assert "offered 20 = completed 16 + truncated 2 + failed 2 + owed 0" in text
+    assert "offered 20 = scored 16 + truncated 2 + failed 2 + cancelled 0 + owed 0" in text
     assert "18 rollouts over 9 tasks" in text
     assert re.search(r"reward 0\.333 ± 0\.\d{3}", text)
     assert re.search(r"right +0\.333 +\[0\.\d{3}, 0\.\d{3}\] +18", text)

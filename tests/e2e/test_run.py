@@ -37,7 +37,7 @@ def test_the_example_of_the_documentation_runs(athlos, counter_file, tmp_path):
     assert "reward 1.000" in done.stdout
     assert "runs/a/rollouts.jsonl" in done.stdout
     metrics = json.loads((tmp_path / "runs/a/metrics.json").read_text())
-    assert metrics["accounting"]["completed"] == 100
+    assert metrics["accounting"]["scored"] == 100
     assert metrics["tool_error_rate"] == 0.0
 
 
@@ -113,7 +113,7 @@ def test_a_reward_that_raises_fails_its_attempts_only(athlos, tmp_path):
             assert "no such gold" in failure["traceback"]
             assert "raising.py" in failure["traceback"]
             assert failure["messages"][-1]["content"] == "hello"
-        assert "completed 8" in done.stdout
+        assert "scored 8" in done.stdout
         assert "failed 2" in done.stdout
         assert "verifier_error 2" in done.stdout
 

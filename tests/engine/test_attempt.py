@@ -56,7 +56,7 @@ class Env(Environment):
         self.at("teardown")
 
 
-JOB = Job(Task("x", id="t"), 0)
+JOB = Job(Task("x", id="t"), 0, 0)
 
 
 def attempts(env=Env, model=None, **options):
@@ -89,7 +89,7 @@ def failing(where, error=None):
 
 def test_an_attempt_ends_as_a_rollout():
     before = time.time()
-    found = attempt(job=Job(JOB.task, 2, 1))
+    found = attempt(job=Job(JOB.task, 0, 2, 1))
     assert isinstance(found, Rollout)
     assert (found.id, found.task_id, found.sample, found.attempt) == ("t.2.1", "t", 2, 1)
     assert (found.environment, found.model) == ("env", "scripted")
@@ -177,7 +177,7 @@ def test_an_agent_that_raises_is_the_agents():
 
 
 def test_a_failure_keeps_what_was_known_until_then():
-    found = attempt(failing("reward"), job=Job(JOB.task, 3, 2))
+    found = attempt(failing("reward"), job=Job(JOB.task, 0, 3, 2))
     assert (found.id, found.task_id, found.sample, found.attempt) == ("t.3.2", "t", 3, 2)
     assert (found.environment, found.model) == ("env", "scripted")
     assert [m.role for m in found.messages] == ["user", "assistant", "tool", "assistant"]
@@ -254,7 +254,7 @@ def test_the_runs_sampling_wins_over_the_tasks():
 
     model = Model(name="m", transport=FakeTransport(answer), sampling={"top_k": 1})
     task = Task("x", id="t", sampling={"temperature": 1, "top_p": 0.5})
-    attempt(model=model, job=Job(task, 0), sampling={"temperature": 0}, seed=5)
+    attempt(model=model, job=Job(task, 0, 0), sampling={"temperature": 0}, seed=5)
     (request,) = asked
     assert (request["temperature"], request["top_p"], request["top_k"]) == (0, 0.5, 1)
     assert request["seed"] == derive_seed(5, "t", 0)

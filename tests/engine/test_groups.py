@@ -123,7 +123,7 @@ def test_a_failed_member_is_made_up_for_on_resume(tmp_path):
     collection, rollouts = run(env, samples=3, limit=1, out=tmp_path / "a")
     assert env.seen == [[0, 1, 2]]
     assert [(r.id, r.rewards["size"]) for r in rollouts] == [("t0.1.1", 3.0)]
-    assert collection.summary().accounting.completed == 3
+    assert collection.summary().accounting.scored == 3
 
 
 def test_an_unfinished_group_stays_owed(tmp_path):
@@ -140,7 +140,7 @@ def test_an_unfinished_group_stays_owed(tmp_path):
     stored = [r.task_id for r in read_rollouts(tmp_path / "a")]
     assert len(stored) % 4 == 0
     accounting = collection.summary().accounting
-    assert accounting.completed == len(stored)
+    assert accounting.scored == len(stored)
     assert accounting.owed == 12 - len(stored)
     assert json.loads((tmp_path / "a/metrics.json").read_text())["accounting"]["owed"] > 0
 
@@ -174,5 +174,5 @@ def test_a_group_reward_that_makes_the_sum_infinite_fails_its_rollouts_only():
     collection = collect(Huge, scripted("hi"), samples=2)
     summary = asyncio.run(collection.run())
     assert {f.failure_class for f in collection.failures} == {"verifier_error"}
-    assert (summary.accounting.completed, summary.accounting.failed) == (2, 2)
+    assert (summary.accounting.scored, summary.accounting.failed) == (2, 2)
     assert summary.reward.mean == 10.0

@@ -1,19 +1,47 @@
 import asyncio
+import itertools
 import os
+import re
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from athlos import ConfigError, Environment, Rollout, Task, VerifierError, collect, load, reward
+from athlos import (
+    ConfigError,
+    Environment,
+    JudgeError,
+    Rollout,
+    Task,
+    VerifierError,
+    collect,
+    load,
+    reward,
+)
 from athlos.engine.pool import ProcessPool
-from athlos.errors import VerifierTimeout
+from athlos.errors import Cancelled, VerifierTimeout
 from athlos.testing import scripted
 
-SOURCE = '''
-import os, subprocess, sys, time
-from athlos import Environment, Task, metric, reward
+SOURCE = r'''
+import mmap, os, pickle, resource, signal, subprocess, sys, threading, time
+from athlos import Environment, JudgeError, Task, metric, reward
+
+class Unreadable(Exception):
+    def __str__(self):
+        raise RuntimeError("no")
+
+    def __reduce__(self):
+        raise RuntimeError("no")
+
+class Bomb:
+    def __reduce__(self):
+        return int, ("no number",)
+
+def note(rollout, *pids):
+    """Where a test finds what was started, whatever becomes of the answer."""
+    with open(rollout.extra["note"], "a") as file:
+        file.write("".join(f"{pid}\n" for pid in pids))
 
 class Heavy(Environment):
     """Does as its task says, in a worker process."""
@@ -49,11 +77,126 @@ class Heavy(Environment):
         while True:
             time.sleep(0.01)
 
+    def spin(self, rollout):
+        while True:
+            pass
+
+    def stubborn(self, rollout):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+            signal.signal(number, signal.SIG_IGN)
+        while True:
+            try:
+                time.sleep(3600)
+            except BaseException:
+                pass
+
     def parent(self, rollout):
-        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
-        with open(self.task.info["note"], "w") as note:
-            note.write(str(child.pid))
+        for new_session in (False, True):
+            child = subprocess.Popen(["sleep", "3600"], start_new_session=new_session)
+            note(rollout, child.pid)
         return self.hang(rollout)
+
+    def daemon(self, rollout):
+        """Starts what is no child of the worker's any more."""
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                note(rollout, os.getpid())
+                time.sleep(3600)
+            os._exit(0)
+        os.wait()
+        return self.hang(rollout)
+
+    def orphan(self, rollout):
+        """Ends, but a child has its pipes open."""
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(3600)
+        note(rollout, pid)
+        os._exit(7)
+
+    def twice(self, rollout):
+        return 1 if os.fork() else 2
+
+    def eat(self, rollout):
+        block = []
+        while True:
+            block.append(bytes(10_000_000))
+
+    def eat_shared(self, rollout):
+        """Takes memory that no limit of a process counts."""
+        kept = []
+        while True:
+            kept.append(mmap.mmap(-1, 20_000_000))
+            kept[-1].write(b"x" * 20_000_000)
+            time.sleep(0.01)
+
+    def eat_below(self, rollout):
+        code = "import time; x = [bytes(b'x' * 60_000_000)]; time.sleep(3600)"
+        for _ in range(5):
+            subprocess.Popen([sys.executable, "-c", code])
+        return self.hang(rollout)
+
+    def within(self, rollout):
+        return len(bytes(self.task.info["value"] * 1_000_000)) / 1e6
+
+    def leak(self, rollout):
+        sys.modules.setdefault("leaked", []).append(bytes(b"x" * 150_000_000))
+        return os.getpid()
+
+    def abort(self, rollout):
+        os.abort()
+
+    def recurse(self, rollout):
+        return self.recurse(rollout)
+
+    def interrupt(self, rollout):
+        raise KeyboardInterrupt("as if typed")
+
+    def unreadable(self, rollout):
+        raise Unreadable()
+
+    def judge(self, rollout):
+        raise JudgeError("the verdict cannot be read")
+
+    def bomb(self, rollout):
+        rollout.extra["x"] = Bomb()
+        return 1
+
+    def enormous(self, rollout):
+        rollout.extra["x"] = "x" * 70_000_000
+        return 1
+
+    def claim(self, rollout):
+        """Writes nonsense over all that is open, the way to the parent included."""
+        for fd in range(3, 20):
+            try:
+                os.write(fd, b"\xff" * 100)
+            except OSError:
+                pass
+        return 1
+
+    def close_all(self, rollout):
+        os.closerange(0, 100)
+        return 1
+
+    def alarm(self, rollout):
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        return 1
+
+    def limits(self, rollout):
+        rollout.extra["core"] = resource.getrlimit(resource.RLIMIT_CORE)[0]
+        rollout.extra["nice"] = os.nice(0)
+        rollout.extra["session"] = os.getsid(0)
+        return 1
+
+    def later(self, rollout):
+        time.sleep(0.3)
+        return 1
+
+    def number(self, rollout):
+        from fractions import Fraction
+        return Fraction(1, 4)
 
     def exit(self, rollout):
         os._exit(7)
@@ -112,16 +255,18 @@ def attempt(env, what, value=21, **info):
     return made, Rollout("t.0.0", "t", 0, "env", "model", extra={"log": [0]})
 
 
-def scored(file, *whats, size=1, timeout=30.0, **info):
+def scored(file, *whats, size=1, timeout=30.0, memory=1024.0, extra=None, **info):
     """The values, or the errors, of these rewards, all asked for at once; and their rollouts."""
     env = load(str(file))
 
     async def main():
         async with opened(str(file), size) as pool:
             made = [attempt(env, what, **info) for what in whats]
+            for _, rollout in made:
+                rollout.extra.update(extra or {})
             return (
                 await asyncio.gather(
-                    *(pool.score(one, "r", rollout, timeout) for one, rollout in made),
+                    *(pool.score(one, "r", rollout, timeout, memory) for one, rollout in made),
                     return_exceptions=True,
                 ),
                 [rollout for _, rollout in made],
@@ -135,6 +280,14 @@ def is_running(pid):
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:
         return False
+
+
+def assert_gone(*pids):
+    for _ in range(1000):
+        if not any(is_running(pid) for pid in pids):
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"{pids} still run")
 
 
 def test_the_value_and_what_was_put_into_extra_come_back(file):
@@ -160,14 +313,39 @@ def test_what_raises_comes_with_its_traceback(file):
     assert "heavy_verifier.py" in error.hint
 
 
-@pytest.mark.parametrize(
-    ("what", "code"), [("exit", "exit code 7"), ("leave", "exit code 7"), ("kill", "exit code -9")]
-)
-def test_a_worker_that_ends_is_a_failure_of_the_verifier_and_is_replaced(file, what, code):
-    (error, value), _ = scored(file, what, "count")
-    assert type(error) is VerifierError
-    assert error.message == f"reward 'r' ended its worker process ({code})"
+def test_a_worker_that_ends_is_a_failure_of_the_verifier_and_is_replaced(file):
+    memory = "out of memory? its limit is 1024 MB"
+    codes = {
+        "exit": "exit code 7",
+        "kill": f"exit code -9, SIGKILL; {memory}",
+        "abort": f"exit code -6, SIGABRT; {memory}",
+    }
+    (*errors, value), _ = scored(file, *codes, "count")
+    for error, code in zip(errors, codes.values(), strict=True):
+        assert type(error) is VerifierError
+        assert error.message == f"reward 'r' ended its worker process ({code})"
     assert value == 42.0
+
+
+def test_whatever_is_raised_is_a_failure_and_keeps_the_worker(file):
+    raised = {
+        "leave": "SystemExit: 7",
+        "interrupt": "KeyboardInterrupt: as if typed",
+        "recurse": "RecursionError: maximum recursion depth exceeded",
+        "unreadable": "Unreadable: (it cannot be printed)",
+    }
+    (first, *errors, last), (before, *_, after) = scored(file, "count", *raised, "count")
+    for error, text in zip(errors, raised.values(), strict=True):
+        assert type(error) is VerifierError
+        assert error.message.startswith(f"reward 'r' raised {text}")
+    assert first == last == 42.0
+    assert before.extra["worker"] == after.extra["worker"]
+
+
+def test_an_error_that_says_whose_failure_it_is_keeps_its_class(file):
+    (error,), _ = scored(file, "judge")
+    assert type(error) is JudgeError
+    assert "in judge" in error.__notes__[0]
 
 
 def test_what_hangs_is_killed_and_the_next_one_served(file):
@@ -177,16 +355,26 @@ def test_what_hangs_is_killed_and_the_next_one_served(file):
     assert value == 42.0
 
 
-def test_what_a_verifier_started_is_killed_with_it(file, tmp_path):
-    note = tmp_path / "pid"
-    (error,), _ = scored(file, "parent", timeout=2.0, note=str(note))
+@pytest.mark.parametrize("what", ["parent", "daemon", "orphan"])
+def test_what_a_verifier_started_is_killed_with_it(file, tmp_path, what):
+    note = tmp_path / "pids"
+    (error, value), _ = scored(file, what, "count", timeout=1.0, extra={"note": str(note)})
+    assert isinstance(error, VerifierTimeout) == (what != "orphan")
+    assert value == 42.0
+    pids = [int(pid) for pid in note.read_text().split()]
+    assert len(pids) == (2 if what == "parent" else 1)
+    assert_gone(*pids)
+
+
+def test_a_verifier_that_ignores_signals_is_killed_all_the_same(file):
+    (error, value), _ = scored(file, "stubborn", "count", timeout=0.5)
     assert isinstance(error, VerifierTimeout)
-    pid = int(note.read_text())
-    for _ in range(500):
-        if not is_running(pid):
-            break
-        time.sleep(0.01)
-    assert not is_running(pid)
+    assert value == 42.0
+
+
+def test_a_verifier_that_comes_back_twice_counts_once(file):
+    values, _ = scored(file, "twice", "count", "twice", "count")
+    assert values == [1, 42.0, 1, 42.0]
 
 
 def test_what_a_verifier_prints_harms_nothing(file):
@@ -203,11 +391,87 @@ def test_a_worker_sees_no_secrets(file, monkeypatch):
     assert "secret-value" not in seen.values()
 
 
-@pytest.mark.parametrize("what", ["odd", "odd_extra"])
-def test_what_cannot_travel_back_is_a_failure_of_the_verifier(file, what):
-    (error, value), _ = scored(file, what, "count")
-    assert type(error) is VerifierError
-    assert "pickle" in str(error)
+def test_a_worker_is_the_first_to_yield(file):
+    _, (rollout,) = scored(file, "limits")
+    assert rollout.extra["core"] == 0
+    assert rollout.extra["nice"] > os.nice(0)
+    assert rollout.extra["session"] != os.getsid(0)
+
+
+def test_a_number_of_another_type_comes_as_a_float(file):
+    (value,), _ = scored(file, "number")
+    assert type(value) is float
+    assert value == 0.25
+
+
+# -- memory ----------------------------------------------------------------------------------------
+
+
+def test_what_eats_memory_is_stopped_at_its_limit(file):
+    whats = ("eat", "eat_shared", "eat_below")
+    (*errors, value), _ = scored(file, *whats, "count", memory=150)
+    for error in errors:
+        assert type(error) is VerifierError
+        assert error.message == "reward 'r' took more memory than its 150 MB"
+    assert value == 42.0
+
+
+def test_the_limit_is_for_each_call(file):
+    values, rollouts = scored(file, *["within"] * 4, memory=150, value=100)
+    assert values == [100] * 4
+    assert len(rollouts) == 4
+
+
+def test_a_worker_that_keeps_what_it_took_is_replaced(file):
+    values, _ = scored(file, *["leak"] * 8)
+    assert 1 < len(set(values)) < 8
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"memory": 100}, "needs process=True"),
+        ({"memory": 0, "process": True}, "above 0"),
+        ({"memory": float("nan"), "process": True}, "needs process=True and a number above 0"),
+        ({"memory": float("inf"), "process": True}, "not finite"),
+        ({"timeout": 0}, "timeout must be above 0"),
+    ],
+)
+def test_a_limit_that_makes_no_sense_is_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+
+        @reward(**options)
+        def r(self, rollout): ...
+
+
+# -- what comes back -------------------------------------------------------------------------------
+
+
+def test_meddling_with_the_pipes_costs_no_more_than_the_attempt(file):
+    (*errors, value), _ = scored(file, "claim", "close_all", "count")
+    for error in errors:
+        assert type(error) is VerifierError
+        assert "ended its worker process" in error.message
+    assert value == 42.0
+
+
+def test_an_alarm_does_not_outlive_its_call(file):
+    values, rollouts = scored(file, "count", "alarm", "later", "count")
+    assert values == [42.0, 1, 1, 42.0]
+    assert rollouts[0].extra["worker"] == rollouts[3].extra["worker"]
+
+
+def test_what_cannot_travel_back_is_a_failure_of_the_verifier(file):
+    reasons = {
+        "odd": "pickle",
+        "odd_extra": "pickle",
+        "bomb": "cannot be read: ValueError",
+        "enormous": "64 MB may travel back",
+    }
+    (*errors, value), _ = scored(file, *reasons, "count")
+    for error, reason in zip(errors, reasons.values(), strict=True):
+        assert type(error) is VerifierError
+        assert reason in str(error)
     assert value == 42.0
 
 
@@ -253,6 +517,175 @@ def test_a_cancelled_call_frees_its_worker(file):
     assert value == 42.0
     assert after.extra["worker"] != rollout.extra["worker"]
     assert not is_running(rollout.extra["worker"])
+
+
+def test_a_call_that_is_cancelled_while_it_waits_leaves_no_trace(file):
+    env = load(str(file))
+
+    async def main():
+        async with opened(str(file)) as pool:
+            tasks = []
+            for what in ("count", "hang", "count", "count", "count"):
+                one, rollout = attempt(env, what)
+                tasks.append(asyncio.create_task(pool.score(one, "r", rollout, 1.0)))
+            await tasks[0]
+            tasks[2].cancel()
+            await asyncio.sleep(0)
+            tasks[3].cancel()
+            return await asyncio.gather(*tasks, return_exceptions=True)
+
+    first, hung, *cancelled, last = asyncio.run(main())
+    assert first == last == 42.0
+    assert isinstance(hung, VerifierTimeout)
+    assert [type(error) for error in cancelled] == [asyncio.CancelledError] * 2
+
+
+def test_a_worker_that_comes_as_its_call_is_cancelled_serves_the_next(file):
+    env = load(str(file))
+
+    async def main():
+        async with opened(str(file)) as pool:
+            made = [attempt(env, "count") for _ in range(20)]
+            tasks = [asyncio.create_task(pool.score(one, "r", r, 30)) for one, r in made]
+            for first, second in itertools.pairwise(tasks):
+                first.add_done_callback(lambda _, second=second: second.cancel())
+            await asyncio.wait(tasks)
+            one, rollout = attempt(env, "count")
+            return await pool.score(one, "r", rollout, 30)
+
+    assert asyncio.run(main()) == 42.0
+
+
+def test_closing_ends_what_is_under_way_and_what_waits(file):
+    env = load(str(file))
+
+    async def main():
+        pool = ProcessPool(str(file), 1)
+        one, before = attempt(env, "count")
+        await pool.score(one, "r", before, 30)
+        made = [attempt(env, what) for what in ("hang", "count")]
+        tasks = [asyncio.create_task(pool.score(one, "r", r, 30)) for one, r in made]
+        await asyncio.sleep(0.1)
+        await pool.close()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        with pytest.raises(Cancelled):
+            await pool.score(one, "r", before, 30)
+        return ended, before.extra["worker"]
+
+    errors, worker = asyncio.run(main())
+    assert [type(error) for error in errors] == [Cancelled, Cancelled]
+    assert not is_running(worker)
+
+
+def test_closing_does_not_wait_for_workers_that_start(tmp_path):
+    path = tmp_path / "slow_import.py"
+    path.write_text("import time\ntime.sleep(3600)\n")
+
+    async def main():
+        pool = ProcessPool(str(path), 2)
+        task = asyncio.create_task(pool.score(Environment(Task("x")), "r", Rollout(*"abcde"), 30))
+        await asyncio.sleep(0.3)
+        await pool.close()
+        with pytest.raises(Cancelled):
+            await task
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("1 / 0", "cannot load the environment: .*ZeroDivisionError"),
+        ("import os; os._exit(3)", r"did not start \(exit code 3\)"),
+        ("raise SystemExit(3)", "cannot load the environment: .*SystemExit"),
+    ],
+)
+def test_an_environment_that_does_not_load_fails_each_attempt_at_once(tmp_path, body, message):
+    count = tmp_path / "count"
+    path = tmp_path / "broken_env.py"
+    path.write_text(f"open({str(count)!r}, 'a').write('x')\n{body}\n")
+
+    async def main():
+        async with opened(str(path), 2) as pool:
+            env = Environment(Task("x"))
+            calls = [pool.score(env, "r", Rollout(*"abcde"), 30) for _ in range(10)]
+            errors = await asyncio.gather(*calls, return_exceptions=True)
+            for _ in range(10):
+                with pytest.raises(VerifierError):
+                    await pool.score(env, "r", Rollout(*"abcde"), 30)
+            return errors
+
+    for error in asyncio.run(main()):
+        assert type(error) is VerifierError
+        assert re.search(message, error.message)
+    assert len(count.read_text()) <= 2
+
+
+# -- a pool that is full ---------------------------------------------------------------------------
+
+
+def test_those_that_hang_do_not_fill_the_pool(file):
+    env = load(str(file))
+    ended = []
+
+    async def main():
+        async with opened(str(file), 2) as pool:
+
+            async def one(what, timeout):
+                made, rollout = attempt(env, what)
+                with suppress(VerifierTimeout):
+                    await pool.score(made, "r", rollout, timeout)
+                ended.append(what)
+
+            await asyncio.gather(*(one("count", 30) for _ in range(4)))
+            hanging = [asyncio.create_task(one("spin", 120)) for _ in range(4)]
+            await asyncio.sleep(0.1)
+            await asyncio.gather(*(one("count", 120) for _ in range(30)))
+            for task in hanging:
+                task.cancel()
+            await asyncio.gather(*hanging, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+    assert ended == ["count"] * 34
+
+
+def test_a_slow_call_that_was_put_aside_comes_to_its_end(file):
+    whats = ["count"] * 5 + ["later"] * 6 + ["count"] * 5
+    values, rollouts = scored(file, *whats, size=2)
+    assert values == [42.0] * 5 + [1] * 6 + [42.0] * 5
+    assert not any(is_running(rollout.extra.get("worker", 0)) for rollout in rollouts)
+
+
+def test_nothing_is_left_of_workers_that_were_replaced(file):
+    def descriptors():
+        return len(os.listdir("/proc/self/fd"))
+
+    async def main():
+        env = load(str(file))
+
+        async def ask(pool, what, timeout=30.0):
+            one, rollout = attempt(env, what)
+            try:
+                await pool.score(one, "r", rollout, timeout)
+            except VerifierError:
+                return None
+            return rollout.extra.get("worker")
+
+        async with opened(str(file), 2) as pool:
+            await ask(pool, "count")
+            before = descriptors()
+            workers = set()
+            for _ in range(4):
+                for what in ("exit", "hang", "kill"):
+                    await ask(pool, what, 0.1)
+                workers.add(await ask(pool, "count"))
+            await asyncio.sleep(0.3)
+            return before, descriptors(), workers
+
+    before, after, workers = asyncio.run(main())
+    assert after <= before + 8  # two workers, which may have come since
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    assert not workers & {int(pid) for pid in children}
 
 
 def test_a_class_that_a_worker_cannot_load_is_refused_or_named(file):

@@ -17,7 +17,7 @@ def test_it_runs_and_useless_answers_do_not_pass(name):
     for useless in ("", " ", "I cannot help with that.", "\x00\ufffd" * 50, "<think>" + "x" * 5000):
         collection = athlos.collect(name, scripted(useless), limit=3, samples=2)
         summary = asyncio.run(collection.run())
-        assert summary.accounting.completed == 6, collection.failures
+        assert summary.accounting.scored == 6, collection.failures
         if name != "blackjack":  # standing can win
             assert summary.pass_at_k[0].value == 0
 

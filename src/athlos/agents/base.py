@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from athlos.environment import Environment
 from athlos.models.client import Model
+from athlos.models.session import Session
 from athlos.types import Rollout
 
-__all__ = ["Agent"]
+__all__ = ["Agent", "Chat"]
+
+Chat: TypeAlias = Model | Session
+"""What an agent talks to: the policy as one attempt has it."""
 
 
 class Agent(Protocol):
@@ -19,7 +23,7 @@ class Agent(Protocol):
     """
 
     async def run(
-        self, env: Environment, model: Model, rollout: Rollout, sampling: Mapping[str, Any]
+        self, env: Environment, model: Chat, rollout: Rollout, sampling: Mapping[str, Any]
     ) -> None:
         """Holds the conversation.
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from athlos.agents.base import Chat
 from athlos.environment import Environment
 from athlos.errors import AthlosError, ConfigError, ContextOverflow, EnvError, ToolError
 from athlos.models.chat import Reply
-from athlos.models.client import Model
+from athlos.timeouts import time_limit
 from athlos.tools import Tool
 from athlos.types import Call, Message, Rollout, Status, ToolCall
 
@@ -43,36 +44,49 @@ class ToolLoop(Struct, frozen=True, kw_only=True):
         return {"name": "tool_loop", **msgspec.structs.asdict(self)}
 
     async def run(
-        self, env: Environment, model: Model, rollout: Rollout, sampling: Mapping[str, Any]
+        self, env: Environment, model: Chat, rollout: Rollout, sampling: Mapping[str, Any]
     ) -> None:
         """Drives one attempt; see `Agent.run`."""
         tools = env.offered_tools()
         wire = _encode_tools(tools)
+        timing = rollout.timing
+        replies = type(env).reply is not Environment.reply
         while True:
+            asked = sampling if self.token_budget is None else self._within(rollout, model, sampling)
+            started = time.time()
+            clock = time.monotonic()
             try:
-                reply = await self._ask(model, rollout, wire, sampling)
+                reply = await model.chat(rollout.messages, tools=wire, sampling=asked)
             except ContextOverflow as error:
                 rollout.extra["context_overflow"] = error.message
                 return _end(rollout, "truncated", "context_overflow")
-            message = reply.message
+            except AthlosError:
+                raise
+            except (TypeError, ValueError, RecursionError) as error:
+                raise EnvError(f"the conversation cannot be written as JSON: {error}") from error
+            finally:
+                timing.model += time.monotonic() - clock
+            _record(rollout, reply, started)
+            message = reply.choices[0].message
             rollout.messages.append(message)
             rollout.turns += 1
-            if reply.finish_reason == "length":
+            reason = reply.choices[0].finish_reason
+            if reason == "length":
                 return _end(rollout, "truncated", self._cut_by(rollout, model, sampling))
-            if reply.finish_reason == "content_filter":
+            if reason == "content_filter":
                 return _end(rollout, "truncated", "content_filter")
             if message.tool_calls:
                 clock = time.monotonic()
                 rollout.messages += await _run_tools(env, tools, message.tool_calls, rollout)
-                rollout.timing.environment += time.monotonic() - clock
+                timing.environment += time.monotonic() - clock
             elif not message.text and message.reasoning_content:
                 return _end(rollout, "completed", "reasoning_only")
-            elif type(env).reply is Environment.reply:
+            elif not replies:
                 return _end(rollout, "completed", "answered")
             else:
                 clock = time.monotonic()
                 turn = await _reply(env, message)
-                rollout.timing.environment += time.monotonic() - clock
+                timing.environment += time.monotonic() - clock
                 rollout.messages += turn
                 if not turn:
                     return _end(rollout, "completed", "environment")
@@ -83,45 +97,16 @@ class ToolLoop(Struct, frozen=True, kw_only=True):
             if self._spent(rollout):
                 return _end(rollout, "truncated", "token_budget")
 
-    async def _ask(
-        self,
-        model: Model,
-        rollout: Rollout,
-        tools: msgspec.Raw | tuple[()],
-        sampling: Mapping[str, Any],
-    ) -> Reply:
-        if self.token_budget is not None:
-            left = self.token_budget - rollout.usage.completion_tokens
-            limit = _limit(model, sampling)
-            sampling = {**sampling, "max_tokens": left if limit is None else min(left, limit)}
-        started = time.time()
-        clock = time.monotonic()
-        try:
-            reply = await model.chat(rollout.messages, tools=tools, sampling=sampling)
-        except AthlosError:
-            raise
-        except (TypeError, ValueError, RecursionError) as error:
-            raise EnvError(f"the conversation cannot be written as JSON: {error}") from error
-        finally:
-            rollout.timing.model += time.monotonic() - clock
-        choice = reply.choices[0]
-        rollout.calls.append(
-            Call(
-                prompt_messages=len(rollout.messages),
-                finish_reason=choice.finish_reason,
-                usage=reply.usage,
-                started=started,
-                latency=reply.latency,
-                tries=reply.tries,
-                prompt_token_ids=reply.prompt_token_ids,
-                token_ids=choice.token_ids,
-                logprobs=choice.logprobs,
-            )
-        )
-        rollout.usage.add(reply.usage)
-        return reply
+    def _within(
+        self, rollout: Rollout, model: Chat, sampling: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """The sampling parameters with what is left of the token budget as a limit."""
+        assert self.token_budget is not None
+        left = self.token_budget - rollout.usage.completion_tokens
+        limit = _limit(model, sampling)
+        return {**sampling, "max_tokens": left if limit is None else min(left, limit)}
 
-    def _cut_by(self, rollout: Rollout, model: Model, sampling: Mapping[str, Any]) -> str:
+    def _cut_by(self, rollout: Rollout, model: Chat, sampling: Mapping[str, Any]) -> str:
         """What limit a completion with finish reason `length` reached."""
         if self._spent(rollout):
             return "token_budget"
@@ -137,7 +122,27 @@ class ToolLoop(Struct, frozen=True, kw_only=True):
         return budget is not None and rollout.usage.completion_tokens >= budget
 
 
-def _limit(model: Model, sampling: Mapping[str, Any]) -> int | None:
+def _record(rollout: Rollout, reply: Reply, started: float) -> None:
+    """Adds a call to the record."""
+    choice = reply.choices[0]
+    rollout.calls.append(
+        Call(
+            prompt_messages=len(rollout.messages),
+            finish_reason=choice.finish_reason,
+            usage=reply.usage,
+            started=started,
+            latency=reply.latency,
+            tries=reply.tries,
+            policy_version=reply.version,
+            prompt_token_ids=reply.prompt_token_ids,
+            token_ids=choice.token_ids,
+            logprobs=choice.logprobs,
+        )
+    )
+    rollout.usage.add(reply.usage)
+
+
+def _limit(model: Chat, sampling: Mapping[str, Any]) -> int | None:
     """The tokens that one call may sample, if a limit was set."""
     given = {**model.sampling, **sampling}
     limit: int | None = given.get("max_tokens", given.get("max_completion_tokens"))
@@ -200,7 +205,14 @@ async def _run_tool(
     """Runs one call. What goes wrong in it is said to the model, and counted."""
     rollout.tool_calls += 1
     try:
-        text = await _execute(env, tools, call)
+        tool = tools.get(call.function.name)
+        if tool is None:
+            raise _no_tool(call.function.name, tools)
+        arguments = tool.parse(call.function.arguments)
+        result = getattr(env, tool.method)(**arguments)
+        if inspect.isawaitable(result):
+            result = await (result if tool.timeout is None else _in_time(tool, result))
+        text = result if isinstance(result, str) else _as_text(tool, result)
     except AthlosError:
         raise  # a judge, a sandbox, a model: nothing that the policy could mend
     except ToolError as error:
@@ -212,26 +224,23 @@ async def _run_tool(
     return Message("tool", _clean(text), tool_call_id=call.id)
 
 
-async def _execute(env: Environment, tools: Mapping[str, Tool], call: ToolCall) -> str:
-    tool = tools.get(call.function.name)
-    if tool is None:
-        offered = f"The tools are: {', '.join(tools)}." if tools else "There are no tools."
-        raise ToolError(f"there is no tool named {call.function.name[:100]!r}. {offered}")
-    arguments = tool.parse(call.function.arguments)
-    result = getattr(env, tool.method)(**arguments)
-    if inspect.isawaitable(result):
-        if tool.timeout is None:
-            result = await result
-        else:
-            try:
-                async with asyncio.timeout(tool.timeout) as deadline:
-                    result = await result
-            except TimeoutError:
-                if not deadline.expired():
-                    raise
-                raise ToolError(f"{tool.name} took longer than {tool.timeout:g} s") from None
-    if isinstance(result, str):
-        return result
+def _no_tool(name: str, tools: Mapping[str, Tool]) -> ToolError:
+    offered = f"The tools are: {', '.join(tools)}." if tools else "There are no tools."
+    return ToolError(f"there is no tool named {name[:100]!r}. {offered}")
+
+
+async def _in_time(tool: Tool, result: Awaitable[Any]) -> Any:
+    limit = time_limit(tool.timeout)
+    try:
+        with limit:
+            return await result
+    except TimeoutError:
+        if not limit.expired:
+            raise
+        raise ToolError(f"{tool.name} took longer than {tool.timeout:g} s") from None
+
+
+def _as_text(tool: Tool, result: Any) -> str:
     try:
         return msgspec.json.encode(result).decode()
     except (TypeError, ValueError, RecursionError) as error:

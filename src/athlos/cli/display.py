@@ -120,9 +120,9 @@ class Display:
             parts.append(f"reward {mean:.3f}{width}")
         text = Text(" · ".join(parts))
         waiting, trouble = collection.waiting
-        if waiting:
-            calls = "1 call waits" if waiting == 1 else f"{waiting} calls wait"
-            text.append(f" · {calls} to be repeated: {printable(trouble):.120}", style="yellow")
+        if trouble:
+            calls = {0: "", 1: "1 call waits: "}.get(waiting, f"{waiting} calls wait: ")
+            text.append(f" · {calls}{printable(trouble):.160}", style="yellow")
         classes: dict[str, int] = {}
         for failure in collection.failures:
             classes[failure.failure_class] = classes.get(failure.failure_class, 0) + 1
@@ -142,6 +142,7 @@ def print_result(collection: Collection, *, as_json: bool) -> None:
             "out": None if collection.out is None else str(collection.out),
             "resumed": collection.resumed,
             "interrupted": collection.stopped,
+            "ceiling": collection.ceiling or None,
             "metrics": summary,
         }
         print_json(result)
@@ -165,7 +166,9 @@ def print_result(collection: Collection, *, as_json: bool) -> None:
         names.insert(1, "failures.jsonl")
     for name in names:
         console.print(f"  {printable(collection.out)}/{name}", soft_wrap=True)
-    if collection.stopped:
+    if collection.ceiling:
+        console.print(Text(printable(goes_on(collection, collection.ceiling)), "yellow"))
+    elif collection.stopped:
         console.print(Text(printable(goes_on(collection)), "yellow"))
     elif any(f.retryable or f.failure_class != "model_error" for f in collection.failures):
         out = printable(shlex.quote(str(collection.out)))

@@ -19,9 +19,9 @@ __all__ = ["Interrupts", "goes_on"]
 _SHOW_CURSOR = "\x1b[?25h"
 
 
-def goes_on(collection: Collection) -> str:
-    """How an interrupted run is continued."""
-    return f"interrupted; the same command with --out {shlex.quote(str(collection.out))} goes on"
+def goes_on(collection: Collection, why: str = "interrupted") -> str:
+    """How a run that ended early is continued."""
+    return f"{why}; the same command with --out {shlex.quote(str(collection.out))} goes on"
 
 
 class Interrupts:
@@ -81,7 +81,7 @@ class Interrupts:
         self._collection.stop()
         self._say(
             f"stopping: waiting for {self._collection.in_flight} attempts under way "
-            "(Ctrl-C again drops them)"
+            "(Ctrl-C again gives them up)"
         )
 
     def _leave(self) -> NoReturn:

@@ -97,9 +97,11 @@ def _estimate(at: AtK, narrow: bool) -> tuple[str | Text, ...]:
 def _identity(summary: Summary) -> Text:
     account = summary.accounting
     return Text.assemble(
-        f"offered {account.offered:,} = completed {account.completed:,}"
+        f"offered {account.offered:,} = scored {account.scored:,}"
         f" + truncated {account.truncated:,} + ",
         (f"failed {account.failed:,}", "bold red" if account.failed else ""),
+        " + ",
+        (f"cancelled {account.cancelled:,}", "yellow" if account.cancelled else ""),
         " + ",
         (f"owed {account.owed:,}", "yellow" if account.owed else ""),
     )
@@ -111,6 +113,8 @@ def _details(summary: Summary) -> Table:
     grid.add_column(overflow="fold")
     if summary.failed_attempts:
         grid.add_row("failed attempts", Text(_counts(summary.failed_attempts), style="bold red"))
+    if summary.cancelled_attempts:
+        grid.add_row("given up", Text(_counts(summary.cancelled_attempts), style="yellow"))
     if summary.stop_reasons:
         grid.add_row("stopped by", Text(_counts(summary.stop_reasons)))
     shares = {

@@ -26,17 +26,22 @@ Examples:
   athlos run ./counter.py --model Qwen/Qwen3-4B --base-url http://127.0.0.1:8000/v1
   athlos run mcqa --tasks my_rows.jsonl --samples 8 --out runs/mcqa
   athlos run math --env.level 3 --sampling.top_k 20 --config run.yaml
+  athlos run math --base-url http://a:8000/v1 --base-url http://b:8000/v1 --max-tokens-total 5000000
 
 \b
-Exit codes: 0 every attempt was scored, 1 some failed, 2 a mistake in the call, 130 interrupted.
-A run that was interrupted or killed goes on when the same command names the same --out.
+Exit codes: 0 every sample was scored, 1 some were not, 2 a mistake in the call, 130 interrupted.
+A run that was interrupted or killed, or that reached a ceiling, goes on when the same command names
+the same --out.
 """
 
 
 @click.command("run", cls=DottedCommand, epilog=_EPILOG)
 @click.argument("reference", metavar="ENVIRONMENT", required=False)
 @click.option("--model", metavar="NAME", help="Name at the server; `local` or `local:FILE.gguf`.")
-@click.option("--base-url", metavar="URL", help="Of the server, with /v1. [env: OPENAI_BASE_URL]")
+@click.option(
+    "--base-url", metavar="URL", multiple=True,
+    help="Of the server, with /v1; once for each replica. [env: OPENAI_BASE_URL]",
+)  # fmt: skip
 @click.option(
     "--api-key-env", metavar="VAR", help="Variable that holds the API key. [OPENAI_API_KEY]"
 )
@@ -54,6 +59,13 @@ A run that was interrupted or killed goes on when the same command names the sam
 @click.option("--token-budget", type=int, metavar="N", help="Sampled tokens an attempt. [none]")
 @click.option("--deadline", type=float, metavar="S", help="Seconds an attempt may take. [3600]")
 @click.option("--call-deadline", type=float, metavar="S", help="Seconds a call may take. [1800]")
+@click.option("--attempts", type=int, metavar="N", help="Tries at a sample whose attempt fails. [1]")
+@click.option("--max-tokens-total", type=int, metavar="N", help="Tokens the whole run may use.")
+@click.option("--max-cost", type=float, metavar="X", help="What it may cost; needs --price.")
+@click.option(
+    "--price", type=(float, float), metavar="IN OUT", help="Of a million prompt and sampled tokens."
+)
+@click.option("--durable", is_flag=True, default=None, help="Count what is on the disk, no earlier.")
 @click.option("--out", metavar="DIR", help="Run folder. [runs/ENVIRONMENT-MODEL-TIME]")
 @click.option("--config", metavar="FILE", help="YAML file with any of these settings.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -92,7 +104,7 @@ def command(
     print_result(collection, as_json=as_json)
     if collection.stopped:
         return 130
-    return 1 if collection.failures else 0
+    return 0 if collection.complete else 1
 
 
 def default_out(environment: str, model: str | None) -> Path:
@@ -129,8 +141,7 @@ async def _collect(collection: Collection, display: Display, interrupts: Interru
     interrupts.attach()
     try:
         async with display:
-            async for _ in collection:
-                pass
+            await collection.run()
     except asyncio.CancelledError:
         if not collection.stopped:
             raise

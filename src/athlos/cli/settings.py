@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from athlos.cli.dotted import Words, env_settings, sampling_settings
 from athlos.cli.yaml_text import read_yaml
 from athlos.errors import ConfigError
-from athlos.models import Deadlines, Model, Retry
+from athlos.models import Budget, Deadlines, Model, Retry
 from athlos.registry import load
 
 if TYPE_CHECKING:
@@ -23,14 +23,17 @@ if TYPE_CHECKING:
 __all__ = ["RoleSettings", "Settings"]
 
 _LOCAL_SLOTS = 4
+_ROLE_CONNECTIONS = 256
 
 
 class RoleSettings(Struct, forbid_unknown_fields=True):
     """A model beside the policy: a judge, a simulated user."""
 
     model: str | None = None
-    base_url: str | None = None
+    base_url: str | list[str] | None = None
     api_key_env: str | None = None
+    concurrency: int | None = None
+    price: tuple[float, float] | None = None
     sampling: dict[str, Any] = field(default_factory=dict)
 
 
@@ -39,7 +42,7 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
 
     environment: str | None = None
     model: str | None = None
-    base_url: str | None = None
+    base_url: str | list[str] | None = None
     api_key_env: str | None = None
     samples: int = 1
     limit: int | None = None
@@ -55,7 +58,12 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
     token_budget: int | None = None
     deadline: float = 3600.0
     call_deadline: float | None = None
+    attempts: int = 1
     retry: Retry = field(default_factory=Retry)
+    max_tokens_total: int | None = None
+    max_cost: float | None = None
+    price: tuple[float, float] | None = None
+    durable: bool = False
     out: str | None = None
     env: dict[str, Any] = field(default_factory=dict)
     sampling: dict[str, Any] = field(default_factory=dict)
@@ -103,19 +111,24 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
         if self.call_deadline is not None:
             deadlines = Deadlines(total=self.call_deadline, first_byte=self.call_deadline)
         roles = {
-            role: _model(s.model, s.base_url, s.api_key_env, sampling=s.sampling)
+            role: _model(
+                s.model, s.base_url, s.api_key_env, sampling=s.sampling, price=s.price,
+                connections=s.concurrency or _ROLE_CONNECTIONS,
+            )
             for role, s in self.models.items()
-        }
-        model = _model(
-            self.model, self.base_url, self.api_key_env, deadlines=deadlines, retry=self.retry
-        )
+        }  # fmt: skip
         local = (self.model or "").partition(":")[0] == "local"
+        concurrency = self._concurrency(local)
+        model = _model(
+            self.model, self.base_url, self.api_key_env, deadlines=deadlines, retry=self.retry,
+            price=self.price, connections=max(concurrency, 1),
+        )  # fmt: skip
         return collect(
             self.environment,
             model,
             samples=self.samples,
             limit=self.limit,
-            concurrency=self._concurrency(local),
+            concurrency=concurrency,
             split=self.split,
             tasks=self.tasks,
             config=self.env,
@@ -124,6 +137,9 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
             models=roles,
             agent=ToolLoop(max_turns=self.max_turns, token_budget=self.token_budget),
             deadline=self.deadline,
+            attempts=self.attempts,
+            budget=self._budget(),
+            durable=self.durable,
             out=self.out or default_out(env.name, self.model),
         )
 
@@ -131,6 +147,16 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
         if self.concurrency is not None:
             return self.concurrency
         return _LOCAL_SLOTS if local else 64
+
+    def _budget(self) -> Budget | None:
+        if self.max_cost is not None and self.price is None:
+            raise ConfigError(
+                "max_cost needs to know what tokens cost",
+                hint="--price 0.15 0.60: what a million prompt and a million sampled tokens cost.",
+            )
+        if self.max_tokens_total is None and self.max_cost is None:
+            return None
+        return Budget(max_tokens=self.max_tokens_total, max_cost=self.max_cost)
 
     def _sampling(self) -> dict[str, Any]:
         named = {
@@ -147,7 +173,7 @@ _GROUPS = {"env", "models", "retry", "sampling"}
 
 
 def _model(
-    name: str | None, base_url: str | None, api_key_env: str | None, **options: Any
+    name: str | None, base_url: str | list[str] | None, api_key_env: str | None, **options: Any
 ) -> Model:
     if name is not None and (name == "local" or name.startswith("local:")):
         if base_url:

@@ -2,5 +2,7 @@
 
 from athlos.engine.collect import collect
 from athlos.engine.collection import Collection
+from athlos.engine.groups import Group, GroupPolicy
+from athlos.engine.order import Curriculum
 
-__all__ = ["Collection", "collect"]
+__all__ = ["Collection", "Curriculum", "Group", "GroupPolicy", "collect"]

@@ -14,38 +14,90 @@ from typing import Any
 
 from athlos.agents.base import Agent
 from athlos.engine.pool import ProcessPool
+from athlos.engine.roles import Roles
 from athlos.engine.scoring import score
 from athlos.environment import Environment
 from athlos.errors import (
     AgentError,
     AthlosError,
     AttemptTimeout,
+    BudgetError,
+    Cancelled,
     ConfigError,
     EnvError,
     JudgeError,
     ModelError,
 )
+from athlos.models.budget import Budget
 from athlos.models.client import Model
+from athlos.timeouts import time_limit
 from athlos.types import Failure, Rollout, Task, Timing
 
 __all__ = ["Attempts", "Job", "as_failure", "guard", "own_cancellation", "teardown"]
 
 _TEARDOWN_TIMEOUT = 60.0
+_NOBODY = Roles({})
 _LONGEST = 20_000  # characters of a message or traceback: a model's text may be in it
+# Their message says it all; where in our code they were raised helps nobody.
+_NO_TRACE = (AttemptTimeout, BudgetError, Cancelled, ConfigError, JudgeError, ModelError)
 
 
-@dataclass(frozen=True, slots=True)
 class Job:
-    """What is to be attempted: a task, which sample of it, and how many attempts failed before."""
+    """What is to be attempted: a task, which sample of it, and how many attempts failed before.
 
-    task: Task
-    sample: int
-    attempt: int = 0
+    Attributes:
+        number: Position of the task in the run.
+        again: How many of the failed attempts were in this part of the run.
+        version: The policy's version when the attempt began.
+        gone: Why the attempt was given up; "" while it was not.
+    """
+
+    __slots__ = ("_limit", "_worker", "again", "attempt", "gone", "number", "sample", "task",
+                 "version")  # fmt: skip
+
+    def __init__(self, task: Task, number: int, sample: int, attempt: int = 0, again: int = 0):
+        self.task = task
+        self.number = number
+        self.sample = sample
+        self.attempt = attempt
+        self.again = again
+        self.version: int | None = None
+        self.gone = ""
+        self._worker: asyncio.Task[Any] | None = None
+        self._limit: time_limit | None = None
 
     @property
     def id(self) -> str:
         """Unique in a run."""
         return f"{self.task.id}.{self.sample}.{self.attempt}"
+
+    def retry(self) -> Job:
+        """The next attempt at the same sample."""
+        return Job(self.task, self.number, self.sample, self.attempt + 1, self.again + 1)
+
+    def begin(self, limit: time_limit, version: int | None) -> None:
+        """The attempt is under way in the current task."""
+        self._worker, self._limit, self.version = asyncio.current_task(), limit, version
+
+    def end(self) -> None:
+        """The attempt cannot be given up any more."""
+        self._worker = self._limit = None
+
+    def give_up(self, reason: str) -> None:
+        """Ends the attempt, if it is under way, as cancelled."""
+        if self._worker is not None and not self.gone:
+            self.gone = reason
+            self._worker.cancel()
+
+    def hold(self) -> None:
+        """Stops the clock of the attempt's deadline."""
+        if self._limit is not None:
+            self._limit.hold()
+
+    def go_on(self) -> None:
+        """Lets that clock run again."""
+        if self._limit is not None:
+            self._limit.go_on()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +107,21 @@ class Attempts:
     env: type[Environment]
     config: Any
     shared: Any
-    models: Mapping[str, Any]
+    models: Mapping[str, Model]
     model: Model
     agent: Agent
     sampling: Mapping[str, Any]
     seed: int | None
     deadline: float
     pool: ProcessPool | None
+    budget: Budget | None = None
 
     async def run(self, job: Job) -> Rollout | Failure:
-        """Attempts a job. Never raises, except when cancelled."""
+        """Attempts a job. Never raises, except when the current task is cancelled."""
+        task = job.task
         rollout = Rollout(
             id=job.id,
-            task_id=job.task.id,
+            task_id=task.id,
             sample=job.sample,
             environment=self.env.name,
             model=self.model.name,
@@ -75,14 +129,23 @@ class Attempts:
             attempt=job.attempt,
         )
         clock = time.monotonic()
+        limit = time_limit(self.deadline)
         try:
-            async with asyncio.timeout(self.deadline) as deadline:
-                await self._conduct(job, rollout)
+            with limit:
+                job.begin(limit, self.model.version)
+                try:
+                    await self._conduct(job, rollout)
+                finally:
+                    job.end()
+            if job.gone:  # an author's code kept the cancellation to itself
+                raise asyncio.CancelledError
         except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001
             # a failure belongs to its attempt
-            if isinstance(error, asyncio.CancelledError):
+            if job.gone:
+                error = _given_up(job, error)
+            elif isinstance(error, asyncio.CancelledError):
                 error = own_cancellation(error)
-            if isinstance(error, TimeoutError) and deadline.expired():
+            elif isinstance(error, TimeoutError) and limit.expired:
                 error = AttemptTimeout(f"the attempt did not end within {self.deadline:g} s")
             rollout.timing.duration = time.monotonic() - clock
             return as_failure(rollout, error)
@@ -91,7 +154,8 @@ class Attempts:
 
     def create(self, task: Task, seed: int = 0) -> Environment:
         """An instance of the environment, before `setup`."""
-        return self.env(task, config=self.config, shared=self.shared, models=self.models, seed=seed)
+        models = Roles(self.models, self.budget) if self.models else _NOBODY
+        return self.env(task, config=self.config, shared=self.shared, models=models, seed=seed)
 
     async def _conduct(self, job: Job, rollout: Rollout) -> None:
         seed = derive_seed(self.seed or 0, job.task.id, job.sample)
@@ -101,13 +165,21 @@ class Attempts:
             if self.seed is not None:
                 sampling["seed"] = seed
         clock = time.monotonic()
-        env = await guard("__init__", lambda: self.create(job.task, seed))
         try:
-            await guard("setup", env.setup)
+            env = self.create(job.task, seed)
+        except AthlosError:
+            raise
+        except (Exception, SystemExit) as error:  # an author's code may raise anything
+            raise EnvError(f"__init__() raised {type(error).__name__}: {error}") from error
+        models = env.models
+        try:
+            if self.env.setup is not Environment.setup:
+                await guard("setup", env.setup)
             rollout.messages = env.task.messages()  # setup may have replaced the task
             rollout.timing.environment += time.monotonic() - clock
             try:
-                await self.agent.run(env, self.model, rollout, sampling)
+                model = self.model.session(budget=self.budget)
+                await self.agent.run(env, model, rollout, sampling)
             except AthlosError:
                 raise
             except (Exception, SystemExit) as error:  # an author's code may raise anything
@@ -124,13 +196,17 @@ class Attempts:
             with suppress(AthlosError):  # the first error is the one to report
                 await teardown(env)
             raise
-        await teardown(env)
+        finally:
+            if self.models and isinstance(models, Roles):
+                rollout.role_usage = models.usage()
+        if self.env.teardown is not Environment.teardown:
+            await teardown(env)
 
 
 async def teardown(env: Environment) -> None:
     """Takes an attempt down, within a deadline."""
     try:
-        async with asyncio.timeout(_TEARDOWN_TIMEOUT):
+        with time_limit(_TEARDOWN_TIMEOUT):
             await guard("teardown", env.teardown)
     except TimeoutError as error:
         raise EnvError(f"teardown() took longer than {_TEARDOWN_TIMEOUT:g} s") from error
@@ -161,11 +237,23 @@ def own_cancellation(error: asyncio.CancelledError) -> EnvError:
     return made
 
 
+def _given_up(job: Job, error: BaseException) -> Cancelled:
+    """The error for an attempt that was given up; its worker goes on.
+
+    Raises:
+        CancelledError: The worker was asked to end beside that.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.uncancel() and isinstance(error, asyncio.CancelledError):
+        raise error
+    return Cancelled(job.gone)
+
+
 def as_failure(rollout: Rollout, error: BaseException) -> Failure:
     """The record of an attempt that an error ended."""
     known = error if isinstance(error, AthlosError) else None
     trace = ""
-    if not isinstance(error, AttemptTimeout | ModelError | JudgeError | ConfigError):
+    if not isinstance(error, _NO_TRACE):
         trace = "".join(traceback.format_exception(error.__cause__ or error))
     if known is not None and known.failure_class == "verifier_error" and known.hint:
         trace = known.hint  # it happened in a worker process, which sent its own
@@ -184,6 +272,7 @@ def as_failure(rollout: Rollout, error: BaseException) -> Failure:
         messages=rollout.messages,
         calls=rollout.calls,
         usage=rollout.usage,
+        role_usage=rollout.role_usage,
         timing=rollout.timing,
     )
 

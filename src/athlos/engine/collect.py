@@ -11,10 +11,12 @@ import msgspec
 
 from athlos.agents import Agent, ToolLoop
 from athlos.engine.collection import Collection
+from athlos.engine.groups import GroupPolicy
 from athlos.engine.plan import Source, TaskSource
 from athlos.engine.roles import missing
 from athlos.environment import Environment
 from athlos.errors import ConfigError
+from athlos.models.budget import Budget
 from athlos.models.client import Model
 from athlos.registry import digest, load
 from athlos.rows import check_sampling
@@ -38,6 +40,10 @@ def collect(
     models: Mapping[str, Model] | None = None,
     agent: Agent | None = None,
     deadline: float = 3600.0,
+    attempts: int = 1,
+    groups: GroupPolicy | None = None,
+    budget: Budget | None = None,
+    durable: bool = False,
     out: str | Path | None = None,
 ) -> Collection:
     """Collects rollouts.
@@ -59,6 +65,12 @@ def collect(
         models: Further models by role, for `self.models`.
         agent: What drives the model; the tool loop by default.
         deadline: Seconds that an attempt may take, scoring included.
+        attempts: How often a sample is attempted if it fails in a way that another attempt may
+            not. Each failed one is recorded.
+        groups: How groups are made for a trainer; see `Collection.groups`.
+        budget: Ceiling of tokens or cost over the whole run, judges included.
+        durable: Hand out only what is on the disk; otherwise a crash of the machine can take the
+            last second or 256 records.
         out: Run folder. An existing one of the same configuration is resumed. Without it nothing
             is written.
 
@@ -69,7 +81,8 @@ def collect(
         ConfigError: Something in the arguments is wrong. What only shows when the collection
             begins (no such model, another run in `out`) is raised by the iteration.
     """
-    for name, value in (("samples", samples), ("concurrency", concurrency)):
+    counts = (("samples", samples), ("concurrency", concurrency), ("attempts", attempts))
+    for name, value in counts:
         if value < 1:
             raise ConfigError(f"{name} must be at least 1, not {value}")
     if limit is not None and limit < 1:
@@ -109,5 +122,6 @@ def collect(
     )
     return Collection(
         env, environment, typed, model, agent, source, spec, dict(models or {}),
-        concurrency=concurrency, deadline=deadline, out=None if out is None else Path(out),
+        concurrency=concurrency, deadline=deadline, attempts=attempts, policy=groups,
+        budget=budget, durable=durable, out=None if out is None else Path(out),
     )  # fmt: skip

@@ -1,38 +1,43 @@
-"""A collection under way: its workers, its counters, its folder, and how it is stopped."""
+"""A collection: what a caller iterates over, looks at, pauses and stops."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, suppress
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import AsyncExitStack, aclosing, suppress
 from pathlib import Path
-from typing import Any
-
-import msgspec
+from typing import Any, TypeVar
 
 from athlos.agents import Agent
-from athlos.engine.attempt import Attempts, Job, as_failure
-from athlos.engine.groups import Groups
+from athlos.engine.attempt import Attempts
+from athlos.engine.groups import Group, GroupPolicy, Groups
+from athlos.engine.jobs import Jobs
+from athlos.engine.ledger import Ledger
+from athlos.engine.order import CurriculumOrder, InOrder, Order
 from athlos.engine.plan import TaskSource, plan_tasks
 from athlos.engine.pool import ProcessPool
-from athlos.engine.roles import Roles
+from athlos.engine.recorder import Recorder
 from athlos.engine.shared import enter_shared
+from athlos.engine.workers import Workers
 from athlos.environment import Environment
-from athlos.errors import ConfigError, EnvError
-from athlos.metrics.summary import FailureStats, RolloutStats, Summary, Tally
+from athlos.errors import ConfigError
+from athlos.metrics.summary import Summary, Tally
+from athlos.models.budget import Budget
 from athlos.models.client import Model
-from athlos.runs.folder import RunFolder, encode
-from athlos.runs.read import read_records, read_rollouts
+from athlos.runs.folder import RunFolder
+from athlos.runs.read import read_rollouts
 from athlos.runs.spec import RunSpec
-from athlos.types import Failure, Message, Rollout, Task
+from athlos.types import Failure, Rollout, Task
 
 __all__ = ["Collection"]
 
 _log = logging.getLogger("athlos")
 
-_SYNC_INTERVAL = 1.0
+T = TypeVar("T")
 
 
 class Collection:
@@ -41,14 +46,10 @@ class Collection:
     Attributes:
         spec: The resolved configuration.
         out: The run folder, or None.
-        failures: Failed attempts of this part of the run.
-        offered: (task, sample) pairs in all; None until the tasks are known.
-        resumed: How many of them an earlier part of the run had done.
+        resumed: Samples that an earlier part of the run had done.
         repaired: Bytes of torn records that were cut off when the folder was opened.
         started: `time.monotonic()` at the start of the first attempt; None before.
-        in_flight: Attempts under way.
-        tokens: Sampled tokens of this part of the run.
-        tally: Everything that the summary is made of, up to now.
+        dropped: Groups that `groups` left out, by reason.
     """
 
     def __init__(
@@ -64,19 +65,18 @@ class Collection:
         *,
         concurrency: int,
         deadline: float,
+        attempts: int,
+        policy: GroupPolicy | None,
+        budget: Budget | None,
+        durable: bool,
         out: Path | None,
     ) -> None:
         self.spec = spec
         self.out = out
-        self.failures: list[Failure] = []
-        self.offered: int | None = None
         self.resumed = 0
         self.repaired = 0
         self.started: float | None = None
-        self.in_flight = 0
-        self.tokens = 0
-        self._ended = 0
-        self.tally = Tally()
+        self.dropped: dict[str, int] = {}
         self._env = env
         self._reference = reference
         self._config = config
@@ -86,41 +86,119 @@ class Collection:
         self._models = models
         self._concurrency = concurrency
         self._deadline = deadline
-        self._folder: RunFolder | None = None
+        self._tries = attempts
+        self._policy = policy
+        self._budget = budget
+        self._durable = durable
         self._begun = False
-        self._stopping = False
+        self._stopped = False
         self._fault: ConfigError | None = None
-        self._workers: list[asyncio.Task[None]] = []
+        self._ledger = Ledger()
+        self._folder: RunFolder | None = None
+        self._tasks: Sequence[Task] | None = None
+        self._jobs: Jobs | None = None
+        self._groups: Groups | None = None
+        self._recorder: Recorder | None = None
+        self._workers: Workers | None = None
         self._runner: asyncio.Task[None] | None = None
-        self._ready: asyncio.Queue[Rollout | None] = asyncio.Queue()
-        self._taken = asyncio.Event()
+        self._wants: type | None = None
+        self._ready: deque[Any] = deque()
+        self._arrived = asyncio.Event()
 
     def stop(self) -> None:
-        """Begins no further attempt; those under way go on to their end."""
-        self._stopping = True
+        """Begins no further attempt; those under way go on to their end, and so do their groups."""
+        self._stopped = True
+        if self._workers is not None:
+            self._workers.stop()
 
     def drop(self) -> None:
-        """Begins no further attempt and cancels those under way; they stay owed."""
-        self._stopping = True
-        for worker in self._workers:
-            worker.cancel()
-        if not self._workers and self._runner is not None:
+        """Begins no further attempt and gives up those under way: they are recorded as cancelled."""
+        self._stopped = True
+        if self._workers is not None:
+            self._workers.drop("interrupted")
+        elif self._runner is not None:
             self._runner.cancel()  # still reading tasks, or in `shared`: there is nothing to keep
+
+    async def pause(self, *, cancel: bool = False) -> None:
+        """Holds every call of the policy, around an update of its weights for example.
+
+        Args:
+            cancel: Abort the calls under way, which are repeated after `resume`; otherwise this
+                returns when they have ended.
+        """
+        if self._workers is not None:
+            self._workers.pause()
+        await self._model.pause(cancel=cancel)
+
+    def resume(self, version: int | None = None) -> None:
+        """Lets calls go on. The time of the pause does not count against any deadline.
+
+        Args:
+            version: Of the weights from now on; it is stamped on every call. Groups that are too
+                old for the policy's `max_staleness` are given up and begun again.
+        """
+        self._model.resume(version)
+        if self._workers is not None:
+            self._workers.resume()
+        if self._groups is not None and self._recorder is not None and self._jobs is not None:
+            for number, failures in self._groups.give_up_stale(self._model.version):
+                for failure in failures:
+                    self._recorder.keep(number, failure)
+                self._jobs.begin_again(number)
+
+    @property
+    def offered(self) -> int | None:
+        """Samples in all; None until the tasks are known. A training run begins ever more."""
+        if self._tasks is None:
+            return None
+        if self._policy is None or self._jobs is None:
+            return len(self._tasks) * self.spec.samples
+        return self._jobs.begun
 
     @property
     def done(self) -> int:
         """Samples that ended, those of earlier parts of the run included."""
-        return self.resumed + self._ended
+        return self.resumed + self._ledger.ended
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts under way."""
+        return len(self._workers.running) if self._workers is not None else 0
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Failed attempts of this part of the run, cancelled ones included."""
+        return self._ledger.failures
+
+    @property
+    def tokens(self) -> int:
+        """Sampled tokens of this part of the run."""
+        return self._ledger.tokens
+
+    @property
+    def tally(self) -> Tally:
+        """Everything that the summary is made of, up to now."""
+        return self._ledger.tally
 
     @property
     def stopped(self) -> bool:
         """Whether `stop` or `drop` was called."""
-        return self._stopping
+        return self._stopped
+
+    @property
+    def complete(self) -> bool:
+        """Whether every sample has a rollout."""
+        return self.resumed + self._ledger.rollouts == self.offered
+
+    @property
+    def ceiling(self) -> str:
+        """What the ceiling of tokens or cost said when it ended the run; "" if it did not."""
+        return self._workers.ceiling if self._workers is not None else ""
 
     @property
     def waiting(self) -> tuple[int, str]:
-        """Calls of the policy that wait to be repeated, and what the last one that failed said."""
-        return self._model.waiting, self._model.trouble
+        """Calls of the policy that wait, and what for."""
+        return self._model.waiting, self._model.status()
 
     def summary(self) -> Summary:
         """The figures up to now, those of earlier parts of the run included."""
@@ -132,36 +210,86 @@ class Collection:
 
     async def run(self) -> Summary:
         """Collects everything and returns the summary, for callers that need no rollouts."""
-        async for _ in self:
+        async for _ in self._hand_out(type(None)):
             pass
         return self.summary()
+
+    def __aiter__(self) -> AsyncGenerator[Rollout, None]:
+        """Yields the scored rollouts as they end."""
+        return self._hand_out(Rollout)
+
+    async def groups(self) -> AsyncGenerator[Group, None]:
+        """Yields the rollouts of each task together, as groups are complete."""
+        async with aclosing(self._hand_out(Group)) as groups:
+            async for group in groups:
+                assert self._groups is not None
+                kept = self._groups.keeps(group, self._model.version)
+                self.dropped = dict(self._groups.dropped)
+                if kept:
+                    yield group
 
     async def close_models(self) -> None:
         """Closes the policy and the other models, for a caller that made them for it."""
         for model in (self._model, *self._models.values()):
             await model.close()
 
-    async def __aiter__(self) -> AsyncIterator[Rollout]:
+    async def _hand_out(self, kind: type[T]) -> AsyncGenerator[T, None]:
+        """Runs the collection and yields one kind of what it makes."""
         if self._begun:
             raise ConfigError("a collection can be iterated once", hint="Call collect() again.")
         self._begun = True
-        runner = self._runner = asyncio.create_task(self._run())
+        self._wants = kind
+        runner = self._runner = asyncio.create_task(self._conduct())
+        runner.add_done_callback(lambda _: self._arrived.set())
         try:
-            while (rollout := await self._ready.get()) is not None:
-                self._taken.set()
-                yield rollout
+            while True:
+                while self._ready:
+                    item = self._ready.popleft()
+                    self._hold()
+                    yield item
+                if runner.done():
+                    break
+                self._arrived.clear()
+                await self._arrived.wait()
             await runner
         finally:
-            if not runner.done():
-                runner.cancel()
+            if not runner.done():  # the caller breaks off
+                self.drop()
                 with suppress(asyncio.CancelledError):
                     await runner
 
-    async def _run(self) -> None:
-        try:
-            await self._conduct()
-        finally:
-            self._ready.put_nowait(None)
+    def _hold(self) -> None:
+        if self._workers is not None:
+            self._workers.hold(len(self._ready) > self._room)
+
+    @property
+    def _room(self) -> int:
+        """What may wait to be taken before no further attempt begins."""
+        if self._wants is Group:
+            return max(1, self._concurrency // self.spec.samples)
+        return self._concurrency
+
+    def _take(self, number: int, outcome: Rollout | Failure) -> None:
+        """An outcome is final and as safe as was asked for."""
+        self._ledger.add(number, outcome)
+        if self._wants is Rollout and isinstance(outcome, Rollout):
+            self._put(outcome)
+
+    def _complete(self, group: Group) -> None:
+        if self._wants is Group:
+            self._put(group)
+
+    def _put(self, item: Rollout | Group) -> None:
+        self._ready.append(item)
+        self._arrived.set()
+        if len(self._ready) > self._room:
+            self._hold()
+
+    def _fail(self, error: ConfigError) -> None:
+        """The folder cannot be written any more."""
+        self._fault = error
+        if self._workers is not None:
+            self._workers.drop(error.message)
 
     async def _conduct(self) -> None:
         for model in (self._model, *self._models.values()):
@@ -178,48 +306,55 @@ class Collection:
                 self._folder = RunFolder(self.out, self.spec)
                 stack.callback(self._folder.close)
                 self.repaired = self._folder.repaired
-            tasks = await self._tasks()
-            self.offered = len(tasks) * self.spec.samples
-            done, failed = self._resume()
-            jobs = [
-                Job(task, sample, failed.get((task.id, sample), 0))
-                for task in tasks
-                for sample in range(self.spec.samples)
-                if (task.id, sample) not in done
-            ]
-            self.resumed = self.offered - len(jobs)
-            if jobs:
-                attempts = await self._attempts(stack)
-                await self._collect(attempts, jobs)
+            self._tasks = await plan_tasks(self._source, self._folder, self.spec.limit)
+            earlier = self._folder.entries() if self._folder is not None else iter(())
+            catching_up = asyncio.create_task(self._ledger.catch_up(earlier))
+            try:
+                await self._collect(stack, self._tasks)
+                await catching_up
+            finally:
+                catching_up.cancel()
+            if self._fault is not None:
+                raise self._fault
             if self._folder is not None:
                 self._folder.write_metrics(self.summary())
 
-    async def _tasks(self) -> list[Task]:
-        limit = self.spec.limit
-        if self._folder is None:
-            return await self._source.read(limit)
-        stored = self._folder.stored_tasks()
-        if limit is not None and len(stored) >= limit:
-            self._folder.add_tasks([])
-            return stored[:limit]
-        new = plan_tasks(stored, await self._source.read(limit), self._env.name)
-        self._folder.add_tasks(new)
-        return stored + new
-
-    def _resume(self) -> tuple[set[tuple[str, int]], dict[tuple[str, int], int]]:
-        """What earlier parts of the run did: samples done, and failed attempts of the others."""
-        done: set[tuple[str, int]] = set()
-        failed: dict[tuple[str, int], int] = {}
+    async def _collect(self, stack: AsyncExitStack, tasks: Sequence[Task]) -> None:
+        samples, policy = self.spec.samples, self._policy
+        progress = None
+        at_most: int | None = len(tasks) * samples if policy is None else None
         if self._folder is not None and self._folder.resumed:
-            path = self._folder.path
-            for rollout in read_records(path, "rollouts.jsonl", RolloutStats):
-                done.add((rollout.task_id, rollout.sample))
-                self.tally.add(rollout)
-            for failure in read_records(path, "failures.jsonl", FailureStats):
-                self.tally.add_failure(failure)
-                key = (failure.task_id, failure.sample)
-                failed[key] = failed.get(key, 0) + 1
-        return done, failed
+            progress = self._folder.progress
+            self.resumed = progress.rollouts
+            if at_most is not None:
+                at_most -= self.resumed
+        if at_most == 0:
+            return
+        attempts = await self._attempts(stack)
+        if policy is not None or self._wants is Group or _compares(self._env):
+            self._groups = Groups(attempts, samples, policy, self._stored())
+        width = samples + (policy.oversample if policy is not None else 0)
+        jobs = self._jobs = Jobs(
+            tasks, self._order(len(tasks)), samples, width, progress, self._groups
+        )
+        recorder = self._recorder = Recorder(
+            self._folder, self._take, self._fail, durable=self._durable
+        )
+        self._workers = Workers(
+            attempts, jobs, recorder, self._groups, self._complete,
+            concurrency=self._concurrency, tries=self._tries,
+        )  # fmt: skip
+        if self._stopped:
+            return
+        self.started = time.monotonic()
+        try:
+            await self._workers.run(at_most)
+        finally:
+            if self._groups is not None:
+                for number, failures in self._groups.abandon("its group was not completed"):
+                    for failure in failures:
+                        recorder.keep(number, failure)
+            await recorder.close()
 
     async def _attempts(self, stack: AsyncExitStack) -> Attempts:
         pool = None
@@ -230,102 +365,28 @@ class Collection:
             env=self._env,
             config=self._config,
             shared=await enter_shared(self._env, self._config, stack),
-            models=Roles(self._models),
+            models=self._models,
             model=self._model,
             agent=self._agent,
             sampling=self.spec.sampling,
             seed=self.spec.seed,
             deadline=self._deadline,
             pool=pool,
+            budget=self._budget,
         )
 
-    async def _collect(self, attempts: Attempts, jobs: list[Job]) -> None:
-        groups = None
-        if any(scorer.kind == "group_reward" for scorer in self._env.scorers):
-            groups = Groups(attempts, jobs, self._stored_rollouts())
-        self.started = time.monotonic()
-        queue = iter(jobs)
-        self._workers = [
-            asyncio.create_task(self._work(attempts, groups, queue))
-            for _ in range(min(self._concurrency, len(jobs)))
-        ]
-        syncer = asyncio.create_task(self._sync())
-        try:
-            ended, _ = await asyncio.wait(self._workers, return_when=asyncio.FIRST_EXCEPTION)
-            for worker in ended:
-                if not worker.cancelled() and (error := worker.exception()):
-                    raise error
-            await asyncio.wait(self._workers)
-            if self._fault is not None:
-                raise self._fault
-        finally:
-            for task in (*self._workers, syncer):
-                task.cancel()
-            await asyncio.gather(*self._workers, syncer, return_exceptions=True)
+    def _order(self, tasks: int) -> Order:
+        policy = self._policy
+        if policy is None or policy.curriculum is None:
+            return InOrder(tasks, policy.epochs if policy is not None else 1)
+        rng = random.Random(self.spec.seed or 0)
+        return CurriculumOrder(policy.curriculum, tasks, policy.epochs, rng)
 
-    async def _work(self, attempts: Attempts, groups: Groups | None, queue: Iterator[Job]) -> None:
-        for job in queue:
-            if self._stopping:
-                return
-            self.in_flight += 1
-            try:
-                outcome = await attempts.run(job)
-            finally:
-                self.in_flight -= 1
-            self.tokens += outcome.usage.completion_tokens
-            self._keep(*([outcome] if groups is None else await groups.settle(job.task, outcome)))
-            while self._ready.qsize() > self._concurrency:  # the caller is slower than the model
-                self._taken.clear()
-                await self._taken.wait()
-
-    def _keep(self, *outcomes: Rollout | Failure) -> None:
-        """Writes, counts and hands out what is final."""
-        kept = outcomes
-        if self._folder is not None:
-            written = [_encode(outcome) for outcome in outcomes]
-            self._folder.add(written)
-            kept = tuple(record for record, _ in written)
-        self._ended += len(kept)
-        for outcome in kept:
-            if isinstance(outcome, Rollout):
-                self.tally.add(outcome)
-                self._ready.put_nowait(outcome)
-            else:
-                self.tally.add_failure(outcome)
-                self.failures.append(outcome)
-
-    def _stored_rollouts(self) -> Iterator[Rollout]:
+    def _stored(self) -> Iterator[Rollout]:
         """What earlier parts of the run wrote, for the groups that are not complete."""
         if self._folder is not None and self._folder.resumed:
             yield from read_rollouts(self._folder.path)
 
-    async def _sync(self) -> None:
-        """Bounds what a crash of the machine can take: a second's worth."""
-        while self._folder is not None:
-            await asyncio.sleep(_SYNC_INTERVAL)
-            try:
-                await asyncio.to_thread(self._folder.sync)
-            except ConfigError as error:
-                self._fault = error
-                self.drop()
-                return
 
-
-def _encode(outcome: Rollout | Failure) -> tuple[Rollout | Failure, bytes]:
-    """The outcome and its line; a failure if the environment put into it what no record holds."""
-    try:
-        return outcome, encode(outcome)
-    except (TypeError, ValueError, RecursionError) as error:
-        reason = EnvError(f"the record cannot be written so that it can be read again: {error}")
-    if isinstance(outcome, Rollout):
-        outcome = as_failure(outcome, reason)
-    outcome.messages = [message for message in outcome.messages if _readable(message)]
-    return outcome, encode(outcome)
-
-
-def _readable(message: Message) -> bool:
-    try:
-        msgspec.json.decode(msgspec.json.encode(message), type=Message)
-    except (TypeError, ValueError, RecursionError):
-        return False
-    return True
+def _compares(env: type[Environment]) -> bool:
+    return any(scorer.kind == "group_reward" for scorer in env.scorers)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import itertools
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,16 @@ import msgspec
 from athlos.environment import Environment
 from athlos.errors import AthlosError, ConfigError
 from athlos.rows import check_task, read_task_file
+from athlos.runs.folder import RunFolder
 from athlos.types import Task
 
 __all__ = ["Source", "TaskSource", "plan_tasks"]
 
 Source = str | Path | Iterable[Task] | None
 
-_MANY = 1_000_000
+_MANY = 1_000_000  # the ids of so many take a tenth of a gigabyte
+_CHUNK = 1000  # tasks that are written at once
+_SAME = "tasks() must yield the same tasks each time; seed its random numbers."
 
 
 class TaskSource:
@@ -42,35 +46,47 @@ class TaskSource:
         if isinstance(source, str | Path):
             self.file = str(source)
             try:
-                data = Path(source).read_bytes()
+                with Path(source).open("rb") as file:
+                    hashed = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8))
             except OSError as error:
                 raise ConfigError(f"cannot read tasks from {source}: {error.strerror}") from error
-            self.digest = hashlib.blake2b(data, digest_size=8).hexdigest()
+            self.digest = hashed.hexdigest()
         elif source is not None:
             self._tasks = list(source)
             encoded = msgspec.json.encode(self._tasks)
             self.digest = hashlib.blake2b(encoded, digest_size=8).hexdigest()
 
+    @property
+    def name(self) -> str:
+        """The environment's."""
+        return self._env.name
+
     async def read(self, limit: int | None) -> list[Task]:
-        """The first `limit` tasks, each with an id that is unique and the same every time.
+        """The first `limit` tasks; see `stream`."""
+        return [task async for task in self.stream(limit)]
+
+    async def stream(self, limit: int | None) -> AsyncIterator[Task]:
+        """Yields the first `limit` tasks, each with an id that is unique and the same every time.
 
         Raises:
-            ConfigError: A task is malformed, or there are none.
+            ConfigError: A task is malformed, there are none, or more than anyone can mean.
         """
-        tasks: list[Task] = []
+        count = 0
         ids: set[str] = set()
-        if limit != 0:
-            async for task in self._raw():
-                tasks.append(_named(task, ids, f"{self._env.name}: task {len(tasks)}"))
-                if len(tasks) == limit:
-                    break
-                if len(tasks) >= _MANY and limit is None:
-                    raise ConfigError(
-                        f"{self._env.name} has more than {_MANY:,} tasks", hint="Give a --limit."
-                    )
-        if not tasks and limit != 0:
+        if limit == 0:
+            return
+        async for task in self._raw():
+            if count == _MANY and limit is None:
+                raise ConfigError(
+                    f"{self._env.name} has more than {_MANY:,} tasks, perhaps without end",
+                    hint="Give a --limit; it may be higher than that.",
+                )
+            yield _named(task, ids, f"{self._env.name}: task {count}")
+            count += 1
+            if count == limit:
+                return
+        if not count:
             raise ConfigError(f"{self._env.name} has no tasks in split {self._split!r}")
-        return tasks
 
     async def _raw(self) -> AsyncIterator[Task]:
         if self.file:
@@ -105,28 +121,61 @@ class TaskSource:
         return task
 
 
-def plan_tasks(stored: list[Task], wanted: list[Task], name: str) -> list[Task]:
-    """The tasks that are not stored yet.
+async def plan_tasks(
+    source: TaskSource, folder: RunFolder | None, limit: int | None
+) -> Sequence[Task]:
+    """The tasks of a run, from the run folder if they are there, else from the source.
+
+    A folder keeps the tasks, so that a run of many has few of them in memory, and one that is
+    resumed need not ask the environment for them again. If it has to, because the run grows or
+    was stopped while the tasks were written, they must be the same as before.
+
+    Args:
+        source: Where tasks come from.
+        folder: The run folder, if there is one; it is told how many tasks there are.
+        limit: How many; None for all.
 
     Raises:
-        ConfigError: The stored ones are not the first of those wanted.
+        ConfigError: A task is malformed, there are none, or they are others than before.
     """
-    hint = "tasks() must yield the same tasks each time; seed its random numbers."
-    for index, (before, now) in enumerate(zip(stored, wanted, strict=False)):
-        if before != now:
-            change = f"was {before.id}, is now {now.id}"
-            if before.id == now.id:
-                change = f"{now.id}, has another content"
-            raise ConfigError(
-                f"{name} yields other tasks than when the run began (task {index} {change})",
-                hint=hint,
-            )
-    if len(wanted) < len(stored):
+    if folder is None:
+        return await source.read(limit)
+    stored = folder.tasks
+    if folder.tasks_known:
+        folder.settle_tasks()
+        return stored
+    known = len(stored)
+    count = 0
+    new: list[Task] = []
+    async for task in source.stream(limit):
+        if count < known:
+            _check_same(stored[count], task, count, source.name)
+        else:
+            new.append(task)
+        count += 1
+        if count % _CHUNK == 0:
+            folder.add_tasks(new)
+            new = []
+            await asyncio.sleep(0)  # others want to run as well
+    if count < known and count != limit:
         raise ConfigError(
-            f"{name} yields fewer tasks than when the run began ({len(wanted)}, not {len(stored)})",
-            hint=hint,
+            f"{source.name} yields fewer tasks than when the run began ({count}, not {known})",
+            hint=_SAME,
         )
-    return wanted[len(stored) :]
+    folder.add_tasks(new)
+    folder.settle_tasks(count)
+    return stored
+
+
+def _check_same(before: Task, now: Task, number: int, name: str) -> None:
+    if before == now:
+        return
+    change = f"was {before.id}, is now {now.id}"
+    if before.id == now.id:
+        change = f"{now.id}, has another content"
+    raise ConfigError(
+        f"{name} yields other tasks than when the run began (task {number} {change})", hint=_SAME
+    )
 
 
 def _named(task: Task, ids: set[str], where: str) -> Task:

@@ -1,8 +1,13 @@
-"""A pool of worker processes for CPU-heavy verifiers, with a hard limit on each call.
+"""A pool of worker processes for CPU-heavy verifiers, with hard limits on each call.
 
-A verifier that hangs or crashes costs its own attempt and one worker, which is replaced; nothing
-else waits for it. Workers live in sessions of their own (Ctrl-C is not theirs), get none of the
-parent's secrets, and die with the parent.
+A verifier that hangs, crashes or eats memory costs its own attempt and one worker, which is
+replaced. As many calls run at once as there are cores. One that takes far longer than usual while
+others wait gives its place to them: it goes on aside, at a low priority, until it ends or its time
+is up. So a few verifiers that hang do not fill the pool.
+
+Workers live in sessions of their own (Ctrl-C is not theirs), get none of the parent's secrets, and
+die with the parent. What a verifier starts dies with its worker, daemons included; only those of a
+worker that ended by itself are beyond reach.
 """
 
 from __future__ import annotations
@@ -12,21 +17,37 @@ import contextlib
 import os
 import pickle
 import signal
+import struct
 import sys
-from typing import Any
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
 
 from athlos.environment import Environment
-from athlos.errors import ConfigError, VerifierError, VerifierTimeout
+from athlos.errors import AthlosError, Cancelled, ConfigError, VerifierError, VerifierTimeout
 from athlos.registry import is_loaded_file
+from athlos.timeouts import time_limit
 from athlos.types import Rollout
 
 __all__ = ["ProcessPool"]
 
 # What a worker needs of the environment variables; keys and tokens are not among it.
-_PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+_PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+# As a file: as a module it would import the whole engine first, which takes longer than the rest.
+_SCRIPT = str(Path(__file__).with_name("pool_worker.py"))
 _START_TIMEOUT = 60.0
+_START_PAUSE = 10.0  # seconds without another try when no worker starts
+_EXIT_TIMEOUT = 5.0
 _HEADER = 8
-_READY = b"ready"
+_ANSWER = struct.Struct(">QQ?")
+_LARGEST = 2**26  # bytes of an answer: 64 MB
+_TICK = 0.05
+_WEIGHED = 0.5  # seconds between looks at the memory of one call
+_PATIENCE = 0.2  # seconds before which no call yields its place ...
+_RESPITE = 1.0  # ... nor its priority ...
+_TIMES_USUAL = 10  # ... and neither before so many times what calls of that reward take
+_NICE, _NICE_ASIDE = 5, 19
 
 
 class ProcessPool:
@@ -34,69 +55,301 @@ class ProcessPool:
 
     Args:
         reference: What a worker loads the environment class from.
-        size: Number of workers; one for each core by default.
+        size: Calls that run at once, but for those put aside; one for each core by default.
     """
 
     def __init__(self, reference: str | type[Environment], size: int | None = None) -> None:
         if not isinstance(reference, str):
             reference = _reference(reference)
         self._hello = pickle.dumps((list(sys.path), reference))
-        self._slots: asyncio.Queue[_Worker | None] = asyncio.Queue()
-        self._workers: set[_Worker] = set()
-        for _ in range(size or os.cpu_count() or 1):
-            self._slots.put_nowait(None)
+        self._size = size or _cores()
+        self._most_aside = 3 * self._size + 16
+        self._workers: set[_Worker] = set()  # those that can be used, or are
+        self._idle: list[_Worker] = []
+        self._processes: set[_Worker] = set()  # those that have not ended
+        self._calls: dict[_Call, None] = {}
+        self._aside = 0
+        self._waiting: deque[asyncio.Future[_Worker]] = deque()
+        self._starting: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._usual: dict[str, _Usual] = {}
+        self._broken: VerifierError | None = None
+        self._broken_until = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
 
-    async def score(self, env: Environment, method: str, rollout: Rollout, timeout: float) -> Any:
+    async def score(
+        self,
+        env: Environment,
+        method: str,
+        rollout: Rollout,
+        timeout: float,
+        memory: float = 1024.0,
+    ) -> Any:
         """Runs `env.method(rollout)` in a worker and returns its value.
 
         `rollout.extra` comes back with what the method put there.
 
+        Args:
+            env: The attempt's instance; a copy of it travels.
+            method: Name of the reward.
+            rollout: What it scores.
+            timeout: Seconds, from when a worker begins with it.
+            memory: MB that the call may take, with all that it starts.
+
         Raises:
-            VerifierError: It raised, took longer than `timeout` seconds, or ended its process.
+            VerifierError: It raised, took more than its time or memory, or ended its process.
         """
         try:
-            work = pickle.dumps((env, method, rollout))
+            frame = pickle.dumps((method, memory, env, rollout))
         except Exception as error:  # what an author keeps on `self` may raise anything
             raise VerifierError(
                 f"reward {method!r} has process=True, but its environment's state cannot be sent "
                 f"to a worker: {error}"
             ) from error
-        worker = await self._slots.get()
+        if self._closed:
+            raise Cancelled(f"the process pool was closed before reward {method!r} began")
+        worker = self._idle.pop() if self._idle else await self._worker()
+        call = _Call(worker, method, memory, timeout)
+        self._calls[call] = None
+        if self._timer is None:
+            self._timer = worker.loop.call_later(_TICK, self._tick)
         usable = False
         try:
-            if worker is None:
-                worker = await _Worker.start(self._hello)
-                self._workers.add(worker)
-            async with asyncio.timeout(timeout):
-                answer = await worker.call(work)
-            usable = True
+            with time_limit(timeout):
+                answer = await worker.ask(frame)
+            usable = not worker.spent
         except TimeoutError:
             raise VerifierTimeout(f"reward {method!r} took longer than {timeout:g} s") from None
-        except (EOFError, OSError) as error:
-            code = await worker.exit_code() if worker else None
-            raise VerifierError(
-                f"reward {method!r} ended its worker process (exit code {code})"
-            ) from error
+        except EOFError as error:
+            raise await self._ended(call) from error
         finally:
-            self._slots.put_nowait(worker if usable else None)
-            if not usable and worker is not None:
-                worker.kill()
-                await worker.exit_code()
-                self._workers.discard(worker)
-        ok, value, extra = pickle.loads(answer)  # noqa: S301 - from our own worker
-        if not ok:
-            raised, trace = value
-            raise VerifierError(f"reward {method!r} raised {raised}", hint=trace)
-        rollout.extra = extra
+            self._end(call, usable)
+        value, rollout.extra = _read(answer, call)
         return value
 
     async def close(self) -> None:
-        """Ends all workers."""
-        workers, self._workers = self._workers, set()
-        for worker in workers:
+        """Ends all workers, and the calls that are under way with `Cancelled`."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._fail_waiting(Cancelled("the process pool was closed"))
+        for worker in self._processes:
             worker.kill()
-        for worker in workers:
-            await worker.exit_code()
+        if exits := [worker.exited for worker in self._processes]:
+            await asyncio.wait(exits, timeout=_EXIT_TIMEOUT)
+
+    # -- workers for calls -------------------------------------------------------------------------
+
+    async def _worker(self) -> _Worker:
+        """A worker, when this call's turn comes."""
+        future: asyncio.Future[_Worker] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        self._grow()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if not future.cancelled() and future.exception() is None:
+                self._place(future.result())  # it came in the same moment
+            elif future in self._waiting:
+                self._waiting.remove(future)
+            raise
+
+    def _grow(self) -> None:
+        """Starts workers for the calls that wait, and one ahead of the next."""
+        if not self._waiting or self._closed:
+            return
+        loop = asyncio.get_running_loop()
+        if self._broken is not None and loop.time() < self._broken_until:
+            if not self._workers and not self._starting:
+                self._fail_waiting(self._broken)
+            return
+        in_use = len(self._workers) - self._aside
+        wanted = min(self._size, in_use + len(self._waiting) + 1)
+        for _ in range(wanted - in_use - len(self._starting)):
+            task = loop.create_task(self._start())
+            self._starting.add(task)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _start(self) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        try:
+            worker = await _Worker.start(self._hello, self._processes, self._gone)
+        except VerifierError as error:
+            self._starting.discard(task)
+            self._broken = error
+            self._broken_until = loop.time() + max(_START_PAUSE, loop.time() - began)
+            self._grow()
+        else:
+            self._starting.discard(task)
+            self._broken = None
+            self._workers.add(worker)
+            self._place(worker)
+
+    def _place(self, worker: _Worker) -> None:
+        """Gives a worker to a call that waits, or keeps it for the next, or ends it."""
+        if len(self._workers) + len(self._starting) - self._aside > self._size:
+            if not self._starting or not self._waiting:
+                self._drop(worker)
+                return
+            self._starting.pop().cancel()  # this one is there already
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(worker)
+                return
+        self._idle.append(worker)
+
+    def _drop(self, worker: _Worker) -> None:
+        self._workers.discard(worker)
+        worker.kill()
+
+    def _gone(self, worker: _Worker) -> None:
+        """A worker ended; if it was idle, that is news."""
+        self._processes.discard(worker)
+        if worker in self._idle:
+            self._idle.remove(worker)
+            self._drop(worker)
+
+    def _fail_waiting(self, error: AthlosError) -> None:
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(type(error)(error.message, hint=error.hint))
+
+    # -- calls under way ---------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        """Looks after the calls that take long."""
+        self._timer = None
+        if not self._calls:
+            return
+        now = asyncio.get_running_loop().time()
+        yielding = len(self._waiting)
+        for call in self._calls:
+            if now >= call.weighed + _WEIGHED:
+                call.weighed = now
+                if call.worker.weight() > call.allowed:
+                    call.excessive = True
+                    call.worker.kill()
+                    continue
+            if call.aside:
+                self._demote(call, now)
+            elif yielding > 0 and self._may_yield(call, now):
+                yielding -= 1
+                call.aside = True
+                self._aside += 1
+        self._grow()
+        self._timer = asyncio.get_running_loop().call_later(_TICK, self._tick)
+
+    def _may_yield(self, call: _Call, now: float) -> bool:
+        """Whether a call has had its share, so that one that waits may run in its place."""
+        if self._aside >= self._most_aside:
+            return False
+        usual = self._usual.get(call.method)
+        patience = _TIMES_USUAL * usual.seconds if usual else call.timeout / 4
+        if now < call.began + max(_PATIENCE, patience):
+            return False
+        return _available_memory() >= call.allowed
+
+    def _demote(self, call: _Call, now: float) -> None:
+        """Lets others have the cores first. Where nothing is usual, nothing is slow."""
+        usual = self._usual.get(call.method)
+        if call.demoted or usual is None:
+            return
+        if now >= call.began + max(_RESPITE, _TIMES_USUAL * usual.seconds):
+            call.demoted = True
+            call.worker.set_priority(_NICE_ASIDE)
+
+    def _end(self, call: _Call, usable: bool) -> None:
+        del self._calls[call]
+        worker = call.worker
+        if call.aside:
+            self._aside -= 1
+        if call.demoted:
+            worker.set_priority(_NICE)
+        if usable:
+            usual = self._usual.setdefault(call.method, _Usual())
+            usual.add(worker.loop.time() - call.began)
+        if usable and not self._closed:
+            self._place(worker)
+        else:
+            self._drop(worker)
+            self._grow()
+
+    async def _ended(self, call: _Call) -> AthlosError:
+        """Why a call's worker is no more."""
+        if self._closed:
+            return Cancelled(f"the process pool was closed before reward {call.method!r} ended")
+        if call.excessive:
+            return _too_much(call)
+        code = await call.worker.exit_code()
+        text = f"exit code {code}"
+        if code is not None and code < 0:
+            with contextlib.suppress(ValueError):
+                text += f", {signal.Signals(-code).name}"
+        if code in (-signal.SIGKILL, -signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS):
+            text += f"; out of memory? its limit is {call.memory:g} MB"
+        return VerifierError(f"reward {call.method!r} ended its worker process ({text})")
+
+
+class _Call:
+    """One reward that a worker runs."""
+
+    def __init__(self, worker: _Worker, method: str, memory: float, timeout: float) -> None:
+        self.worker = worker
+        self.method = method
+        self.memory = memory
+        self.timeout = timeout
+        self.began = self.weighed = worker.loop.time()
+        self.allowed = worker.held + memory * 2**20
+        self.aside = False
+        self.demoted = False
+        self.excessive = False
+
+
+class _Usual:
+    """How long calls of one reward take; the last twenty or so count."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._count = 0
+
+    def add(self, seconds: float) -> None:
+        self._count = min(self._count + 1, 20)
+        self.seconds += (seconds - self.seconds) / self._count
+
+
+def _read(answer: bytes, call: _Call) -> tuple[Any, dict[str, Any]]:
+    """The value and `extra`, or the error, that a worker sent."""
+    try:
+        outcome, *values = pickle.loads(answer)  # noqa: S301 - from our own worker
+    except Exception as error:  # what an author's classes do when they are unpickled
+        raise VerifierError(
+            f"reward {call.method!r} returned or put into rollout.extra what cannot be read: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if outcome == "value":
+        value, extra = values
+        return value, extra
+    if outcome == "memory":
+        raise _too_much(call, *values)
+    if outcome == "error":
+        raise values[0]
+    raised, trace = values
+    raise VerifierError(f"reward {call.method!r} raised {raised}", hint=trace)
+
+
+def _too_much(call: _Call, trace: str = "") -> VerifierError:
+    return VerifierError(
+        f"reward {call.method!r} took more memory than its {call.memory:g} MB", hint=trace
+    )
 
 
 def _reference(env: type[Environment]) -> str:
@@ -114,62 +367,185 @@ def _reference(env: type[Environment]) -> str:
     return f"{env.__module__}:{env.__qualname__}"
 
 
-class _Worker:
-    """One child process that answers one frame at a time."""
+class _Worker(asyncio.SubprocessProtocol):
+    """One child process that answers one frame at a time.
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+    Attributes:
+        held: Bytes of memory that it held after its last answer.
+        spent: Whether it said that it should be replaced.
+        exited: Done when the process has ended.
+    """
+
+    def __init__(self, on_exit: Callable[[_Worker], None]) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.held = 0
+        self.spent = False
+        self.exited: asyncio.Future[None] = self.loop.create_future()
+        self._on_exit = on_exit
+        self._answer: asyncio.Future[bytes] | None = None
+        self._received = bytearray()
+        self._ended = self._killed = False
 
     @classmethod
-    async def start(cls, hello: bytes) -> _Worker:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "athlos.engine.pool_worker",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env={
-                **{name: os.environ[name] for name in _PASSED if name in os.environ},
-                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-            },
-            start_new_session=True,
-        )
-        worker = cls(process)
+    async def start(
+        cls, hello: bytes, processes: set[_Worker], on_exit: Callable[[_Worker], None]
+    ) -> _Worker:
+        """Starts one and has it load the environment; it stands in `processes` from the first."""
+        variables = {name: os.environ[name] for name in _PASSED if name in os.environ}
+        variables["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        # each worker has one core: more threads of a numerical library only get in their way
+        variables["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "1")
+        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(_START_TIMEOUT):
-                answer = await worker.call(hello)
-            if answer != _READY:
-                why, _, trace = answer.decode().partition("\n")
+            _, worker = await loop.subprocess_exec(
+                lambda: cls(on_exit),
+                sys.executable,
+                "-P",  # the folder of the script is no place to import from
+                _SCRIPT,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=None,
+                env=variables,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise VerifierError(f"a worker process did not start: {error}") from error
+        processes.add(worker)
+        try:
+            with time_limit(_START_TIMEOUT):
+                outcome, *why = pickle.loads(await worker.ask(hello))  # noqa: S301 - our own
+            if outcome != "ready":
                 raise VerifierError(
-                    f"a worker process cannot load the environment: {why}", hint=trace
+                    f"a worker process cannot load the environment: {why[0]}", hint=why[1]
                 )
-        except BaseException as error:
+        except TimeoutError:
             worker.kill()
+            raise VerifierError(
+                f"a worker process did not load the environment within {_START_TIMEOUT:g} s"
+            ) from None
+        except EOFError as error:
             code = await worker.exit_code()
-            if isinstance(error, EOFError | OSError):
-                raise VerifierError(f"a worker process did not start (exit code {code})") from error
+            worker.kill()
+            raise VerifierError(f"a worker process did not start (exit code {code})") from error
+        except BaseException:
+            worker.kill()
             raise
         return worker
 
-    async def call(self, frame: bytes) -> bytes:
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None and stdout is not None
-        stdin.write(len(frame).to_bytes(_HEADER, "big") + frame)
-        await stdin.drain()
-        size = int.from_bytes(await stdout.readexactly(_HEADER), "big")
-        return await stdout.readexactly(size)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.SubprocessTransport", transport)
+        self._pid = self._transport.get_pid()
+
+    def ask(self, frame: bytes) -> asyncio.Future[bytes]:
+        """Sends a frame; the answer comes as bytes, or as EOFError if the process ends first."""
+        stdin = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0))
+        self._answer = self.loop.create_future()
+        if self._ended:
+            self._lose()
+        else:
+            stdin.write(len(frame).to_bytes(_HEADER, "big") + frame)
+        return self._answer
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        received = self._received
+        received += data
+        if len(received) < _ANSWER.size:
+            return
+        length, held, spent = _ANSWER.unpack_from(received)
+        if length > _LARGEST:  # a verifier found the pipe and wrote into it
+            self.kill()
+        elif len(received) >= _ANSWER.size + length:
+            self.held, self.spent = held, spent
+            answer = bytes(received[_ANSWER.size : _ANSWER.size + length])
+            del received[: _ANSWER.size + length]
+            if self._answer is not None and not self._answer.done():
+                self._answer.set_result(answer)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        if fd == 1:
+            self._lose()
+
+    def process_exited(self) -> None:
+        self._ended = True
+        if not self.exited.done():
+            self.exited.set_result(None)
+        # a child that it forked may hold the pipe open; what it said before comes through first
+        self.loop.call_later(_TICK, self._lose)
+        self._on_exit(self)
+        if self._killed:  # closed earlier, it would take the exit code from the loop
+            self._transport.close()
+
+    def _lose(self) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(EOFError("the worker process ended"))
+
+    async def exit_code(self) -> int | None:
+        """How the process ended; None if it has not, in spite of all."""
+        await asyncio.wait([self.exited], timeout=_EXIT_TIMEOUT)
+        return self._transport.get_returncode()
 
     def kill(self) -> None:
         """Ends the process and whatever a verifier started in it."""
-        if self._process.returncode is None:
+        if self._killed:
+            return
+        self._killed = True
+        below = []
+        if not self._ended:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+                os.killpg(self._pid, signal.SIGSTOP)  # so that it starts nothing more
+            below = _descendants(self._pid)
+        for pid in below:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._pid, signal.SIGKILL)
+        for fd in (0, 1):
+            if (pipe := self._transport.get_pipe_transport(fd)) is not None:
+                pipe.close()
+        if self._ended:
+            self._transport.close()
 
-    async def exit_code(self) -> int | None:
-        try:
-            async with asyncio.timeout(5):
-                return await self._process.wait()
-        except TimeoutError:
-            return None
+    def set_priority(self, nice: int) -> None:
+        """Changes what share of the cores it gets; only some may raise it again."""
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PGRP, self._pid, nice)
+        with contextlib.suppress(OSError):  # Linux may share the cores out by session first
+            Path(f"/proc/{self._pid}/autogroup").write_text(str(nice))
+
+    def weight(self) -> int:
+        """Bytes of memory that it and what was started in it take; shared pages count once."""
+        pids = [self._pid, *_descendants(self._pid)]
+        resident = sum(_proc_number(pid, "status", "VmRSS:") for pid in pids)
+        if len(pids) == 1:
+            return resident
+        return min(resident, sum(_proc_number(pid, "smaps_rollup", "Pss:") for pid in pids))
+
+
+def _cores() -> int:
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))  # a container may have fewer than the machine
+    return os.cpu_count() or 1
+
+
+def _descendants(pid: int) -> list[int]:
+    """The processes below one; none where the system does not say."""
+    found = [pid]
+    for parent in found:
+        with contextlib.suppress(OSError):
+            for thread in Path(f"/proc/{parent}/task").iterdir():
+                with contextlib.suppress(OSError):
+                    found += map(int, (thread / "children").read_text().split())
+    return found[1:]
+
+
+def _proc_number(pid: int | str, name: str, key: str) -> int:
+    """A figure in kB from a file about a process, in bytes; 0 if it is not there."""
+    with contextlib.suppress(OSError):
+        _, _, rest = Path(f"/proc/{pid}/{name}").read_text().partition(key)
+        if rest:
+            return int(rest.split(None, 1)[0]) * 1024
+    return 0
+
+
+def _available_memory() -> float:
+    return _proc_number("", "meminfo", "MemAvailable:") or float("inf")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import math
 import time
@@ -12,11 +11,14 @@ from typing import Any
 from athlos.engine.pool import ProcessPool
 from athlos.environment import Environment, Scorer
 from athlos.errors import AthlosError, VerifierError, VerifierTimeout
+from athlos.timeouts import time_limit
 from athlos.types import Rollout
 
 __all__ = ["add_components", "score", "score_group"]
 
 _PROCESS_TIMEOUT = 30.0
+_PROCESS_MEMORY = 1024.0
+_PLAIN = frozenset((float, bool, int, type(None)))  # what most rewards return, and no awaitable
 
 
 async def score(env: Environment, rollout: Rollout, pool: ProcessPool | None) -> None:
@@ -27,14 +29,29 @@ async def score(env: Environment, rollout: Rollout, pool: ProcessPool | None) ->
     """
     clock = time.monotonic()
     for scorer in env.scorers:
-        if scorer.kind == "group_reward":
+        kind = scorer.kind
+        if kind == "group_reward":
             continue
-        value = await _run(env, scorer, rollout, pool)
-        if scorer.kind == "metric":
-            if value is not None:
-                rollout.metrics[scorer.name] = _number(value, scorer)
+        if scorer.process and pool is not None:
+            value = await _in_process(pool, env, scorer, rollout)
         else:
-            rollout.rewards[scorer.name] = _number(value, scorer)
+            # Every attempt comes by here: a sync method costs no coroutine and no time limit.
+            try:
+                value = getattr(env, scorer.name)(rollout)
+            except AthlosError as error:
+                value = _excuse(scorer, error, rollout)
+            except (Exception, SystemExit) as error:  # an author's code may raise anything
+                raise _raised(scorer, error) from error
+            if type(value) not in _PLAIN and inspect.isawaitable(value):
+                value = await _finish(scorer, value, rollout)
+        if type(value) is not float or not math.isfinite(value):
+            if value is None and kind == "metric":
+                continue
+            value = _number(value, scorer)
+        if kind == "metric":
+            rollout.metrics[scorer.name] = value
+        else:
+            rollout.rewards[scorer.name] = value
     rollout.reward = _total(env, rollout)
     rollout.timing.scoring += time.monotonic() - clock
 
@@ -49,7 +66,14 @@ async def score_group(env: Environment, rollouts: Sequence[Rollout]) -> list[dic
     for scorer in env.scorers:
         if scorer.kind != "group_reward":
             continue
-        values = await _run(env, scorer, list(rollouts), None)
+        try:
+            values = getattr(env, scorer.name)(list(rollouts))
+        except AthlosError:
+            raise
+        except (Exception, SystemExit) as error:  # an author's code may raise anything
+            raise _raised(scorer, error) from error
+        if inspect.isawaitable(values):
+            values = await _finish(scorer, values, None)
         if not isinstance(values, Sequence) or len(values) != len(rollouts):
             raise VerifierError(
                 f"group reward {scorer.name!r} must return {len(rollouts)} numbers, one for each "
@@ -67,47 +91,68 @@ def add_components(env: Environment, rollout: Rollout, components: dict[str, flo
 
 
 def _total(env: Environment, rollout: Rollout) -> float:
-    weights = {scorer.name: scorer.weight for scorer in env.scorers}
-    try:
-        total = math.fsum(weights[name] * value for name, value in rollout.rewards.items())
-    except OverflowError:
-        total = math.inf
+    rewards = rollout.rewards
+    terms = [
+        scorer.weight * rewards[scorer.name] for scorer in env.scorers if scorer.name in rewards
+    ]
+    if len(terms) != len(rewards):
+        known = {scorer.name for scorer in env.scorers}
+        unknown = [name for name in rewards if name not in known]
+        raise VerifierError(f"rollout.rewards has {unknown[0]!r}, which is no reward of {env.name}")
+    if len(terms) <= 2:
+        total = sum(terms, 0.0)  # one addition is as exact as fsum
+    else:
+        try:
+            total = math.fsum(terms)
+        except (OverflowError, ValueError):  # beyond all floats on the way; inf - inf
+            total = math.inf
     if not math.isfinite(total):
-        raise VerifierError(f"the weighted sum of the rewards {rollout.rewards} is not finite")
+        raise VerifierError(f"the weighted sum of the rewards {rewards} is not finite")
     return total
 
 
-async def _run(env: Environment, scorer: Scorer, subject: Any, pool: ProcessPool | None) -> Any:
+async def _in_process(pool: ProcessPool, env: Environment, scorer: Scorer, rollout: Rollout) -> Any:
     try:
-        return await _call(env, scorer, subject, pool)
-    except VerifierTimeout:
-        if scorer.on_timeout is None:
-            raise
-        if isinstance(subject, Rollout):  # so that it shows why the value is what it is
-            subject.extra.setdefault("timed_out", []).append(scorer.name)
-        return scorer.on_timeout
+        return await pool.score(
+            env,
+            scorer.name,
+            rollout,
+            scorer.timeout or _PROCESS_TIMEOUT,
+            scorer.memory or _PROCESS_MEMORY,
+        )
+    except VerifierTimeout as error:
+        return _excuse(scorer, error, rollout)
 
 
-async def _call(env: Environment, scorer: Scorer, subject: Any, pool: ProcessPool | None) -> Any:
-    if scorer.process and pool is not None:
-        return await pool.score(env, scorer.name, subject, scorer.timeout or _PROCESS_TIMEOUT)
-    deadline = asyncio.timeout(scorer.timeout)
+async def _finish(scorer: Scorer, value: Any, rollout: Rollout | None) -> Any:
+    """What a method that is async returns in the end, within its time."""
+    limit = time_limit(scorer.timeout)
     try:
-        value = getattr(env, scorer.name)(subject)
-        if inspect.isawaitable(value):
-            async with deadline:
-                value = await value
-        return value
-    except AthlosError:
-        raise
+        with limit:
+            return await value
+    except AthlosError as error:
+        return _excuse(scorer, error, rollout)
     except (Exception, SystemExit) as error:  # an author's code may raise anything
-        if isinstance(error, TimeoutError) and deadline.expired():
-            raise VerifierTimeout(
-                f"{scorer.kind} {scorer.name!r} took longer than {scorer.timeout:g} s"
-            ) from error
-        raise VerifierError(
-            f"{scorer.kind} {scorer.name!r} raised {type(error).__name__}: {error}"
-        ) from error
+        if not (isinstance(error, TimeoutError) and limit.expired):
+            raise _raised(scorer, error) from error
+        late = VerifierTimeout(
+            f"{scorer.kind} {scorer.name!r} took longer than {scorer.timeout:g} s"
+        )
+        late.__cause__ = error
+        return _excuse(scorer, late, rollout)
+
+
+def _excuse(scorer: Scorer, error: AthlosError, rollout: Rollout | None) -> float:
+    """The value for a scorer that ran out of time, if it has one; otherwise raises the error."""
+    if scorer.on_timeout is None or not isinstance(error, VerifierTimeout):
+        raise error
+    if rollout is not None:  # so that it shows why the value is what it is
+        rollout.extra.setdefault("timed_out", []).append(scorer.name)
+    return scorer.on_timeout
+
+
+def _raised(scorer: Scorer, error: BaseException) -> VerifierError:
+    return VerifierError(f"{scorer.kind} {scorer.name!r} raised {type(error).__name__}: {error}")
 
 
 def _number(value: Any, scorer: Scorer) -> float:

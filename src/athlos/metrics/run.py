@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from msgspec import Struct
+
 from athlos.metrics.summary import FailureStats, RolloutStats, Summary, Tally
-from athlos.runs.read import read_records, read_run, read_tasks
+from athlos.runs.read import read_records, read_run
 from athlos.runs.spec import RunSpec
 
 __all__ = ["summarize_run"]
@@ -17,15 +19,22 @@ def summarize_run(run: Path) -> tuple[RunSpec, Summary]:
     Raises:
         ConfigError: It is no run folder, or a record is damaged.
     """
-    spec = read_run(run).spec
+    file = read_run(run)
+    spec = file.spec
     tally = Tally()
+    stored = read_records(run, "tasks.jsonl", _Named)
+    numbers = {task.id: number for number, task in enumerate(stored)}
+    tasks = len(numbers) if file.tasks is None else file.tasks  # it has more while a run grows
     for rollout in read_records(run, "rollouts.jsonl", RolloutStats):
-        tally.add(rollout)
+        tally.add(numbers.setdefault(rollout.task_id, len(numbers)), rollout)
     for failure in read_records(run, "failures.jsonl", FailureStats):
-        tally.add_failure(failure)
-    offered = len(read_tasks(run)) * spec.samples
+        tally.add_failure(numbers.setdefault(failure.task_id, len(numbers)), failure)
     return spec, tally.summary(
-        offered=offered,
+        offered=tasks * spec.samples,
         samples=spec.samples,
         pass_threshold=spec.environment.pass_threshold,
     )
+
+
+class _Named(Struct):
+    id: str = ""

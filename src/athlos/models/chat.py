@@ -63,6 +63,7 @@ class Reply(Struct):
     Attributes:
         latency: Seconds from the first request to the whole reply, waits between tries included.
         tries: Requests that it took.
+        version: Of the model's weights when the request was sent, if that is known.
     """
 
     model: str
@@ -71,6 +72,7 @@ class Reply(Struct):
     prompt_token_ids: list[int] | None = None
     latency: float = 0.0
     tries: int = 1
+    version: int | None = None
 
     @property
     def message(self) -> Message:

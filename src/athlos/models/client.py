@@ -1,13 +1,11 @@
-"""The model client: chat completions over a transport, with deadlines and retries."""
+"""The model client: chat completions over transports, with deadlines, repetitions and a budget."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import random
-import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,17 +13,22 @@ import msgspec
 from msgspec import Struct
 
 from athlos.errors import ConfigError, ModelError
-from athlos.models.chat import Reply, decode_models, decode_reply, encode_request, status_error
-from athlos.models.retry import Retry
-from athlos.models.transport import Response, Transport, TransportError
+from athlos.models.budget import Budget
+from athlos.models.chat import Reply, decode_reply, encode_request, status_error
+from athlos.models.connect import connect
+from athlos.models.line import Line, Task
+from athlos.models.replicas import Replica, Replicas
+from athlos.models.retry import Retry, RetryBudget
+from athlos.models.session import Session
+from athlos.models.status import describe
+from athlos.models.transport import Transport, TransportError
+from athlos.timeouts import time_limit
 from athlos.types import Message
 
 __all__ = ["Deadlines", "Model"]
 
 
 _LOCAL_MAX_TOKENS = 512
-_GARBLED = 5  # tries until a server that answers something else is believed
-_PATIENCE = 30.0  # seconds in which a busy server may answer the first question
 
 
 class Deadlines(Struct, frozen=True, kw_only=True):
@@ -43,21 +46,29 @@ class Deadlines(Struct, frozen=True, kw_only=True):
 
 
 class Model:
-    """A model behind an OpenAI-compatible server.
+    """A model behind one or more OpenAI-compatible servers.
 
     Args:
-        base_url: Of the server, up to and with `/v1`; `OPENAI_BASE_URL` by default.
+        base_url: Of the server, up to and with `/v1`; `OPENAI_BASE_URL` by default. Several, in a
+            sequence or with commas between them, are replicas of the same model.
         name: As the server calls it; None takes the only model that the server has.
         api_key_env: Name of the environment variable that holds the API key; without it
             `OPENAI_API_KEY` is used, if it is set. The key itself is never an argument, so it
             cannot end in a log or a record.
         sampling: Parameters of every call (`temperature`, `max_tokens`, `seed`, `stop`, ...),
             passed to the server as they are.
-        connections: How many requests may be under way at once.
+        connections: How many requests may be under way at once at each replica. There may be less:
+            the client finds out what a server can take.
+        price: Of a million prompt and a million completion tokens, for the budgets of sessions;
+            None leaves it to the budget.
+        transport: The way to the server, or to each of the replicas, in place of HTTP.
+        rng: Draws the jitter of all waits.
 
     Attributes:
-        waiting: Calls that failed and wait to be repeated.
-        trouble: What the last one that failed said.
+        base_url: All base URLs, with commas between them.
+        base_urls: The base URL of each replica.
+        trouble: What the last call that had to be repeated said.
+        version: Of the weights that the servers have, as the last `resume` said.
         offers_tools: False if it is known that the model is not told of tools, so calls none.
 
     Raises:
@@ -66,7 +77,7 @@ class Model:
 
     def __init__(
         self,
-        base_url: str | None = None,
+        base_url: str | Sequence[str] | None = None,
         name: str | None = None,
         *,
         api_key_env: str | None = None,
@@ -74,22 +85,42 @@ class Model:
         deadlines: Deadlines | None = None,
         retry: Retry | None = None,
         connections: int = 4096,
-        transport: Transport | None = None,
+        price: tuple[float, float] | None = None,
+        transport: Transport | Sequence[Transport] | None = None,
+        rng: random.Random | None = None,
     ) -> None:
+        if connections < 1:
+            raise ConfigError(f"connections must be at least 1, not {connections}")
         self.deadlines = deadlines or Deadlines()
         self.retry = retry or Retry()
         self.sampling: dict[str, Any] = dict(sampling or {})
+        self.price = price
         self.offers_tools = True
-        self.waiting = 0
         self.trouble = ""
+        self.version: int | None = None
         self._name = name
-        self._rng = random.Random()
-        if transport is not None:
-            self.base_url = base_url or "in-process"
-            self._transport = transport
-            return
-        url = base_url or os.environ.get("OPENAI_BASE_URL")
-        if not url:
+        self._rng = rng or random.Random()
+        self._backing_off = 0
+        urls = _urls(base_url)
+        if transport is None:
+            transports = self._http(urls, api_key_env, connections)
+        else:
+            transports = list(transport) if isinstance(transport, Sequence) else [transport]
+            urls = urls or _names(len(transports))
+        if not urls or len(urls) != len(transports):
+            raise ConfigError(f"{len(transports)} transports for {len(urls)} base URLs")
+        self.base_urls = urls
+        self.base_url = ",".join(urls)
+        self._replicas = Replicas(
+            [Replica(*pair, connections, self._rng) for pair in zip(urls, transports, strict=True)]
+        )
+        self._retries = RetryBudget()
+        self._line = Line(self._replicas, self._retries)
+
+    def _http(self, urls: list[str], api_key_env: str | None, connections: int) -> list[Transport]:
+        if not urls:
+            urls += _urls(os.environ.get("OPENAI_BASE_URL"))
+        if not urls:
             raise ConfigError(
                 "no model server given",
                 hint="Pass --base-url http://HOST:PORT/v1 (or set OPENAI_BASE_URL), or use the "
@@ -97,13 +128,12 @@ class Model:
             )
         from athlos.models.http import HttpTransport
 
-        self.base_url = url.rstrip("/")
-        self._transport = HttpTransport(
-            self.base_url,
-            api_key=_api_key(api_key_env),
-            connect_timeout=self.deadlines.connect,
-            connections=connections,
-        )
+        key = _api_key(api_key_env)
+        wait = self.deadlines.connect
+        return [
+            HttpTransport(url, api_key=key, connect_timeout=wait, connections=connections)
+            for url in urls
+        ]
 
     @classmethod
     def local(cls, reference: str = "local", **options: Any) -> Model:
@@ -129,72 +159,51 @@ class Model:
         """What the server calls the model; "" until `connect` found out."""
         return self._name or ""
 
+    @property
+    def waiting(self) -> int:
+        """Calls that wait, to be repeated or for their turn."""
+        return self._backing_off + self._line.again + self._line.first
+
+    @property
+    def paused(self) -> bool:
+        """Whether no request may begin."""
+        return self._line.paused
+
+    def status(self) -> str:
+        """What calls wait for, in a sentence for a person; "" if nothing is unusual."""
+        if self.paused:
+            return "paused"
+        found = describe(self._replicas, queue=bool(self._line.first or self._line.again))
+        return found or (self.trouble if self._backing_off or self._line.again else "")
+
     async def connect(self) -> None:
-        """Checks that the server runs, accepts the key and has the model.
+        """Checks that the servers run, accept the key and have the model.
+
+        A replica that does not answer is left out, with a warning, until it does.
 
         Raises:
-            ConfigError: It does not; the message says what is wrong and what the server has.
+            ConfigError: No server answers, or one has another model or refuses the key; the message
+                says what is wrong and what the server has.
         """
-        response = await self._models()
-        if response.status in (401, 403):
-            raise ConfigError(
-                f"{self.base_url} refused the API key (HTTP {response.status})",
-                hint="--api-key-env names the environment variable that holds the key "
-                "(OPENAI_API_KEY by default).",
-            )
-        if response.status != 200:
-            raise ConfigError(
-                f"{self.base_url}/models answered {status_error(response).message}",
-                hint="Is --base-url the server's OpenAI base, usually ending in /v1?",
-            )
-        try:
-            names = decode_models(response.body)
-        except ModelError as error:
-            raise ConfigError(f"{self.base_url} is no OpenAI server: {error.message}") from error
-        if self._name is None and len(names) == 1:
-            self._name = names[0]
-        elif self._name not in names:
-            asked = "no model named" if self._name is None else f"no model {self._name!r}"
-            raise ConfigError(
-                f"{asked} at {self.base_url}" if self._name else "which model? --model is missing",
-                hint=f"It has: {', '.join(names) or 'none'}",
-            )
+        self._name = await connect(self._replicas.all, self._name, self.retry, self._rng)
 
-    async def _models(self) -> Response:
-        """The reply to GET /models; a server that is busy is asked again for a while."""
-        last: ModelError | None = None
-        tries = 0
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE):
-                while True:
-                    tries += 1
-                    try:
-                        response = await self._send("GET", "/models", None)
-                        if response.status == 200 and tries < _GARBLED:
-                            decode_models(response.body)  # raises what is worth another try
-                        last = None if response.status == 200 else status_error(response)
-                        if last is None or not last.retryable:
-                            return response
-                    except ModelError as error:
-                        last = error
-                        if isinstance(error.__cause__, TransportError) and (
-                            error.__cause__.kind == "connect"
-                        ):
-                            break
-                    await asyncio.sleep(self.retry.wait(tries, last.retry_after, self._rng))
-        raise ConfigError(
-            f"no model server at {last.message if last else self.base_url}",
-            hint="Is it running? --base-url names the server, for example "
-            "http://127.0.0.1:8000/v1.",
-        ) from last
+    def session(self, key: str = "", budget: Budget | None = None) -> Session:
+        """The model for one attempt, whose calls stay with one replica and within a budget.
 
-    async def chat(
+        Args:
+            key: Sessions with the same key prefer the same replica, whose cache then has the prompt
+                that they have in common; "" begins with the one that has least to do.
+            budget: What the calls may spend, perhaps together with those of other sessions.
+        """
+        return Session(self, budget, self._replicas.home(key) if key else None)
+
+    def chat(
         self,
         messages: Sequence[Message],
         *,
         tools: Sequence[Mapping[str, Any]] | msgspec.Raw = (),
         sampling: Mapping[str, Any] | None = None,
-    ) -> Reply:
+    ) -> Coroutine[Any, Any, Reply]:
         """Asks for one completion (or `n`).
 
         Args:
@@ -206,62 +215,186 @@ class Model:
             ContextOverflow: The conversation does not fit into the model's context.
             ModelError: No usable reply before the deadline, or none that asking again could bring.
         """
-        body = encode_request(
-            self.name, messages, tools, {**self.sampling, **sampling} if sampling else self.sampling
-        )
-        started = time.monotonic()
-        tries = 0
+        return self.call(None, messages, tools, sampling)
+
+    async def call(
+        self,
+        session: Session | None,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] | msgspec.Raw,
+        sampling: Mapping[str, Any] | None,
+    ) -> Reply:
+        """One call of a session, or of none; see `chat`."""
+        given = {**self.sampling, **sampling} if sampling else self.sampling
+        body = encode_request(self._name or "", messages, tools, given)
+        task = asyncio.current_task()
+        assert task is not None
+        claim = preferred = None
+        avoid: Replica | None = None
         last: ModelError | None = None
+        if session is not None:
+            preferred = session.replica
+            if session.budget is not None:
+                prices = self.price or (None, None)
+                limit = given.get("max_tokens", given.get("max_completion_tokens"))
+                claim = session.budget.reserve(limit, *prices)
+                if claim is None:
+                    claim = await session.budget.claim(limit, *prices)
+        loop = asyncio.get_running_loop()
+        line = self._line
+        again = False
+        tries = 0
+        started = sent = loop.time()
+        until = started + self.deadlines.total
+        turn = line.take(task, preferred, started)
         try:
-            async with asyncio.timeout(self.deadlines.total):
-                while True:
-                    tries += 1
+            while True:
+                if turn is None:
                     try:
-                        response = await self._send("POST", "/chat/completions", body)
-                        if response.status != 200:
-                            raise status_error(response)
-                        reply = decode_reply(response.body)
-                    except ModelError as error:
-                        last = error
-                        if not error.retryable or tries == self.retry.max_tries:
-                            raise
-                        await self._wait(tries, error)
-                        continue
-                    reply.latency = time.monotonic() - started
+                        turn, until = await line.wait(task, preferred, avoid, until, again=again)
+                    except TimeoutError:
+                        raise self._late(tries, last) from last
+                    except asyncio.CancelledError:
+                        if line.recalled(task):
+                            continue
+                        raise
+                    sent = loop.time()
+                replica, number = turn
+                version = self.version
+                tries += 1
+                allowed = min(self.deadlines.first_byte, until - sent)
+                try:
+                    with time_limit(allowed):
+                        response = await replica.transport.send("POST", "/chat/completions", body)
+                    if response.status != 200:
+                        raise status_error(response)
+                    reply = decode_reply(response.body)
+                except BaseException as raised:  # noqa: BLE001 - whatever it is, the request ended
+                    error = self._failed(replica, number, task, raised, allowed)
+                else:
+                    now = loop.time()
+                    replica.succeeded(number, now - sent, now)
+                    if self._retries.debt:
+                        self._retries.earn()
+                    if line.busy:
+                        line.advance(now)
+                    reply.latency = now - started
                     reply.tries = tries
+                    reply.version = version
+                    if session is not None:
+                        session.replica = replica
+                        if session.budget is not None:
+                            session.budget.spend(reply.usage, *(self.price or (None, None)))
                     return reply
-        except TimeoutError:
-            cause = f" (last error: {last.message})" if last else ""
-            raise ModelError(
-                f"no usable reply from {self.base_url} within {self.deadlines.total:g} s, "
-                f"{tries} {'try' if tries == 1 else 'tries'}{cause}",
-                status=last.status if last else None,
-                retryable=True,
-            ) from last
-
-    async def _wait(self, tries: int, error: ModelError) -> None:
-        self.trouble = error.message
-        self.waiting += 1
-        try:
-            await asyncio.sleep(self.retry.wait(tries, error.retry_after, self._rng))
+                turn = None
+                if error is None:  # recalled by a pause
+                    tries -= 1
+                    continue
+                if not error.retryable or tries == self.retry.max_tries:
+                    raise error
+                last, avoid = error, replica
+                again = await self._back_off(replica, error, tries, until)
         finally:
-            self.waiting -= 1
+            if claim is not None:
+                assert session is not None
+                assert session.budget is not None
+                session.budget.release(claim)
 
-    async def _send(self, method: str, path: str, body: bytes | None) -> Response:
+    def _failed(
+        self, replica: Replica, number: int, task: Task, raised: BaseException, allowed: float
+    ) -> ModelError | None:
+        """Counts a request without a reply, and says what to tell the caller.
+
+        None if a pause recalled it. What is no fault of the server's is raised again.
+        """
+        now = asyncio.get_running_loop().time()
+        error: ModelError | None = None
+        reason = str(raised)
+        if isinstance(raised, ModelError):
+            error, reason = raised, raised.message
+        elif isinstance(raised, TransportError):
+            error = ModelError(f"{replica.url}: {raised}", retryable=True)
+        elif isinstance(raised, TimeoutError):
+            reason = f"no reply within {allowed:g} s"
+            error = ModelError(f"{replica.url}: {reason}", retryable=True)
+        if error is not None and error is not raised:
+            error.__cause__ = raised
+        if error is None or (
+            isinstance(raised, TimeoutError)
+            and 2 * allowed < min(self.deadlines.first_byte, self.deadlines.total)
+        ):
+            replica.dropped(number, now)  # cut short by the caller, or by what was left of its time
+        elif error.status == 429 or (error.status == 503 and error.retry_after is not None):
+            replica.alive(number, now)
+            replica.governor.overloaded(number, now, error.retry_after, f"HTTP {error.status}")
+        elif error.status is not None and error.status < 500:
+            replica.alive(number, now)
+            replica.governor.ended(number, now)
+        else:
+            refused = isinstance(raised, TransportError) and raised.kind == "connect"
+            replica.breaker.failed(number, now, reason, refused=refused)
+            replica.governor.ended(number, now)
+        if self._line.busy:
+            self._line.advance(now)
+        if error is None:
+            if isinstance(raised, asyncio.CancelledError) and self._line.recalled(task):
+                return None
+            raise raised
+        return error
+
+    async def _back_off(
+        self, replica: Replica, error: ModelError, tries: int, until: float
+    ) -> bool:
+        """Waits before the next try; whether the retry budget has to pay for that."""
+        self.trouble = error.message
+        others = self._replicas.others(replica)
+        if replica.breaker.until is not None:
+            return not others  # the line holds it until a probe is answered
+        if others and tries < len(self._replicas.all):
+            return True
+        loop = asyncio.get_running_loop()
+        wait = min(self.retry.wait(tries, error.retry_after, self._rng), until - loop.time())
+        self._backing_off += 1
         try:
-            async with asyncio.timeout(self.deadlines.first_byte):
-                return await self._transport.send(method, path, body)
-        except TransportError as error:
-            raise ModelError(f"{self.base_url}: {error}", retryable=True) from error
-        except TimeoutError as error:
-            raise ModelError(
-                f"{self.base_url}: no reply within {self.deadlines.first_byte:g} s",
-                retryable=True,
-            ) from error
+            await asyncio.sleep(wait)
+        finally:
+            self._backing_off -= 1
+        return True
+
+    def _late(self, tries: int, last: ModelError | None) -> ModelError:
+        cause = f"last error: {last.message}" if last else self.status()
+        return ModelError(
+            f"no usable reply from {self.base_url} within {self.deadlines.total:g} s, "
+            f"{tries} {'try' if tries == 1 else 'tries'}{cause and f' ({cause})'}",
+            status=last.status if last else None,
+            retryable=True,
+        )
+
+    async def pause(self, *, cancel: bool = False) -> None:
+        """Begins no further request; returns when none is under way.
+
+        The time until `resume` does not count against the deadlines of calls that wait.
+
+        Args:
+            cancel: Whether to cancel the requests under way; they are sent again after the pause,
+                and count neither as failures nor as tries.
+        """
+        await self._line.pause(cancel=cancel)
+
+    def resume(self, version: int | None = None) -> None:
+        """Ends the pause, if there is one.
+
+        Args:
+            version: Of the weights that the servers have now; None leaves it as it was.
+        """
+        if version is not None:
+            self.version = version
+        self._line.resume()
 
     async def close(self) -> None:
         """Frees the connections. May be called twice."""
-        await self._transport.close()
+        for replica in self._replicas.all:
+            await replica.transport.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -286,3 +419,16 @@ def _api_key(variable: str | None) -> str | None:
         name = variable or "OPENAI_API_KEY"
         raise ConfigError(f"the API key in the environment variable {name} is not plain text")
     return key or None
+
+
+def _urls(given: str | Sequence[str] | None) -> list[str]:
+    parts = given.split(",") if isinstance(given, str) else list(given or ())
+    urls = [part.rstrip("/") for part in parts if part]
+    if len(set(urls)) < len(urls):
+        raise ConfigError("a base URL is there twice; each replica has its own")
+    return urls
+
+
+def _names(count: int) -> list[str]:
+    """What to call servers without a URL."""
+    return ["in-process"] if count == 1 else [f"in-process-{n}" for n in range(1, count + 1)]

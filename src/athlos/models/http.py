@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import resource
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from pyqwest import (
@@ -25,6 +26,7 @@ _UNPRINTABLE = re.compile(r"[\s\x00-\x1f\x7f]")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 # A proxy for nothing: a proxy that the environment variables name must not see loopback requests.
 _NO_PROXY = Proxy("http://127.0.0.1:9", no_proxy="*,0.0.0.0/0,::/0")
+_NONE: Mapping[str, str] = {}
 
 
 class HttpTransport:
@@ -76,8 +78,11 @@ class HttpTransport:
             raise TransportError("reset", _cause(error)) from error
         except RemoteProtocolError as error:
             raise TransportError("protocol", _cause(error)) from error
+        status = reply.status
+        if status == 200:
+            return Response(200, _NONE, reply.content)
         headers = {name.lower(): value for name, value in reply.headers.items()}
-        return Response(reply.status, headers, reply.content)
+        return Response(status, headers, reply.content)
 
     async def close(self) -> None:
         """Closes the connections."""

@@ -15,7 +15,7 @@ FaultKind = Literal["connect", "reset", "timeout", "protocol"]
 
 
 class Response(NamedTuple):
-    """A complete reply. Header names are lower case."""
+    """A complete reply. Header names are lower case; of a 200 the headers may be left out."""
 
     status: int
     headers: Mapping[str, str]

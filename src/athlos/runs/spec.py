@@ -96,7 +96,11 @@ class RunSpec(Struct, kw_only=True):
 
 
 class RunFile(Struct, kw_only=True):
-    """The content of run.json: the configuration, and what it was run with."""
+    """The content of run.json: the configuration, and what it was run with.
+
+    Attributes:
+        tasks: How many tasks `spec.limit` comes to; None until all of them are on the disk.
+    """
 
     athlos: str
     created: str
@@ -105,6 +109,7 @@ class RunFile(Struct, kw_only=True):
     platform: str
     git_commit: str | None
     spec: RunSpec
+    tasks: int | None = None
 
 
 def _is_free(key: str) -> bool:

@@ -1,0 +1,61 @@
+"""Each benchmark runs in its smallest form and writes what it promises; speed is not asserted."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+def run(folder: Path, name: str, *arguments: str) -> tuple[str, list[dict]]:
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / f"{name}.py", "--quick", "--results", folder, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    path = folder / f"{name}.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return done.stdout, [json.loads(line) for line in lines]
+
+
+@pytest.fixture(autouse=True)
+def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+
+def test_rollouts_are_measured_against_the_floor(tmp_path: Path):
+    printed, rows = run(tmp_path, "rollouts", "--floor-gc")
+    assert [row["shape"] for row in rows] == ["single", "tools"]
+    for row in rows:
+        assert list(row["contenders"]) == ["floor", "floor, gc tuned", "athlos"]
+        assert row["contenders"]["floor"]["ratio"] == 1
+        for figures in row["contenders"].values():
+            assert figures["us"] > 0
+            assert figures["peak_mb"] > 10
+            assert 1 <= figures["at_server"] <= row["in_flight"]
+        assert f"{row['contenders']['athlos']['ratio']:.2f}" in printed
+
+
+def test_a_line_says_what_it_was_measured_on(tmp_path: Path):
+    _, [row] = run(tmp_path, "imports")
+    assert row["benchmark"] == "imports"
+    assert row["cpus"] >= 1
+    assert {"date", "commit", "python", "load", "pyqwest", "uvloop", "msgspec"} <= set(row)
+    assert row["commands"]["python -c pass"]["ratio"] == 1
+
+
+def test_other_systems_that_are_not_there_are_skipped(tmp_path: Path):
+    printed, rows = run(tmp_path, "others", "--python", sys.executable)
+    for system in ("inspect_ai", "verifiers"):
+        assert f"{system}: skipped" in printed or system in str(rows)
+
+
+def test_requests_at_the_server_are_counted(tmp_path: Path):
+    _, rows = run(tmp_path, "rollouts", "--shapes", "single")
+    assert rows[0]["contenders"]["athlos"]["connections"] <= rows[0]["in_flight"]
