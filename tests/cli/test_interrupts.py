@@ -136,7 +136,7 @@ def test_an_idle_loop_hears_signals_at_once(start, tmp_path, numbers):
     assert "the same command with --out a goes on" in output
     assert "Traceback" not in errors
     metrics = json.loads((tmp_path / "a/metrics.json").read_text())
-    assert metrics["accounting"]["owed"] == 20
+    assert metrics["accounting"]["cancelled"] == 20
 
 
 def test_handlers_are_restored():

@@ -24,10 +24,11 @@ def run(samples: int = 2, component: str = "right") -> Summary:
     for number in range(10):
         for sample in range(samples):
             if number == 9:
-                tally.add_failure(FailureStats("t9", sample, "judge_error"))
+                tally.add_failure(number, FailureStats("t9", sample, 0, "judge_error"))
                 continue
             reward = float(number % 3 == sample % 2)
             tally.add(
+                number,
                 RolloutStats(
                     f"t{number}",
                     sample,
@@ -39,7 +40,7 @@ def run(samples: int = 2, component: str = "right") -> Summary:
                     turns=1,
                     usage=Usage(1000, 50),
                     timing=Timing(duration=1.5),
-                )
+                ),
             )
     return tally.summary(offered=10 * samples, samples=samples)
 
@@ -91,7 +92,7 @@ def test_a_long_name_is_folded_not_cut() -> None:
 def test_no_rollout_and_one_task_say_why_there_is_no_interval() -> None:
     assert "no rollouts" in printed(Tally().summary(offered=4, samples=1))
     tally = Tally()
-    tally.add(RolloutStats("a", 0, reward=1.0))
+    tally.add(0, RolloutStats("a", 0, reward=1.0))
     text = printed(tally.summary(offered=1, samples=1))
     assert "1 rollout over 1 task " in text
     assert "it takes two tasks" in text

@@ -358,7 +358,7 @@ def test_what_hangs_is_killed_and_the_next_one_served(file):
 @pytest.mark.parametrize("what", ["parent", "daemon", "orphan"])
 def test_what_a_verifier_started_is_killed_with_it(file, tmp_path, what):
     note = tmp_path / "pids"
-    (error, value), _ = scored(file, what, "count", timeout=1.0, extra={"note": str(note)})
+    (error, value), _ = scored(file, what, "count", timeout=1.5, extra={"note": str(note)})
     assert isinstance(error, VerifierTimeout) == (what != "orphan")
     assert value == 42.0
     pids = [int(pid) for pid in note.read_text().split()]
@@ -423,8 +423,8 @@ def test_the_limit_is_for_each_call(file):
 
 
 def test_a_worker_that_keeps_what_it_took_is_replaced(file):
-    values, _ = scored(file, *["leak"] * 8)
-    assert 1 < len(set(values)) < 8
+    values, _ = scored(file, *["leak"] * 5)
+    assert 1 < len(set(values)) < 5
 
 
 @pytest.mark.parametrize(
@@ -675,7 +675,7 @@ def test_nothing_is_left_of_workers_that_were_replaced(file):
             await ask(pool, "count")
             before = descriptors()
             workers = set()
-            for _ in range(4):
+            for _ in range(2):
                 for what in ("exit", "hang", "kill"):
                     await ask(pool, what, 0.1)
                 workers.add(await ask(pool, "count"))
@@ -683,7 +683,7 @@ def test_nothing_is_left_of_workers_that_were_replaced(file):
             return before, descriptors(), workers
 
     before, after, workers = asyncio.run(main())
-    assert after <= before + 8  # two workers, which may have come since
+    assert after <= before + 4  # two workers, which may have come since
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     assert not workers & {int(pid) for pid in children}
 

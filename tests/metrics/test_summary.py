@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from athlos.errors import AthlosError
 from athlos.metrics import FailureStats, Mean, RolloutStats, Summary, Tally
+from athlos.runs import FailureEntry, Pairs, RolloutEntry
+from athlos.runs.index import enter
 from athlos.types import Call, Failure, Message, Rollout, Timing, Usage
 
 Record = RolloutStats | FailureStats
@@ -20,17 +22,21 @@ def rollout(task: str, sample: int, reward: float = 0.0, **rest: object) -> Roll
     return RolloutStats(task, sample, reward=reward, **rest)  # type: ignore[arg-type]
 
 
-def failure(task: str, sample: int, failure_class: str = "model_error") -> FailureStats:
-    return FailureStats(task, sample, failure_class)
+def failure(
+    task: str, sample: int, failure_class: str = "model_error", attempt: int = 0
+) -> FailureStats:
+    return FailureStats(task, sample, attempt, failure_class)
 
 
 def tally(records: list[Record]) -> Tally:
     filled = Tally()
+    tasks: dict[str, int] = {}
     for record in records:
+        task = tasks.setdefault(record.task_id, len(tasks))
         if isinstance(record, FailureStats):
-            filled.add_failure(record)
+            filled.add_failure(task, record)
         else:
-            filled.add(record)
+            filled.add(task, record)
     return filled
 
 
@@ -51,8 +57,9 @@ def runs(draw: st.DrawFn, reward: st.SearchStrategy[float] = values) -> list[Rec
     records: list[Record] = []
     for task in range(draw(st.integers(0, 5))):
         for sample in range(draw(st.integers(0, 5))):
-            for _ in range(draw(st.integers(0, 2))):
-                records.append(failure(f"t{task}", sample, draw(st.sampled_from(["a", "b"]))))
+            for attempt in range(draw(st.integers(0, 3))):
+                reason = draw(st.sampled_from(["a", "b", "cancelled", "refused"]))
+                records.append(failure(f"t{task}", sample, reason, attempt))
             if draw(st.booleans()):
                 records.append(
                     RolloutStats(
@@ -100,16 +107,20 @@ def test_every_figure_of_a_small_run() -> None:
                 usage=Usage(300, 60),
                 timing=Timing(duration=4.0),
             ),
-            failure("b", 1, "timeout"),
-            failure("b", 1, "model_error"),
+            failure("b", 1, "cancelled"),
+            failure("b", 1, "timeout", 1),
+            failure("b", 1, "model_error", 2),
             failure("a", 0, "timeout"),  # made good by a later attempt
+            failure("c", 0, "timeout"),
+            failure("c", 0, "refused", 1),
         ]
     ).summary(offered=6, samples=2)
 
     account = found.accounting
-    assert (account.offered, account.completed, account.truncated) == (6, 2, 1)
-    assert (account.failed, account.owed) == (1, 2)
-    assert found.failed_attempts == {"timeout": 2, "model_error": 1}
+    assert (account.offered, account.scored, account.truncated) == (6, 2, 1)
+    assert (account.failed, account.cancelled, account.owed) == (1, 1, 1)
+    assert found.failed_attempts == {"timeout": 3, "model_error": 1}
+    assert found.cancelled_attempts == {"cancelled": 1, "refused": 1}
     # Sums 1 of 2 and 1 of 1: deviations from the mean 2/3 are -1/3 and 1/3.
     half = 12.7062047 * math.sqrt(2 * 2 / 9) / 3
     assert found.reward.mean == pytest.approx(2 / 3)
@@ -123,7 +134,7 @@ def test_every_figure_of_a_small_run() -> None:
     assert [(at.k, at.value, at.tasks) for at in found.pass_hat_k] == [(1, 0.75, 2), (2, 0.0, 1)]
     assert [(at.k, at.value, at.tasks) for at in found.avg_at_k] == [(1, 0.75, 2), (2, 0.5, 1)]
     assert found.truncation_rate == pytest.approx(1 / 3)
-    assert found.failure_rate == 0.5
+    assert found.failure_rate == pytest.approx(4 / 7)
     assert found.tool_error_rate == 0.25
     assert found.turns == 2.0
     assert (found.tokens.prompt, found.tokens.completion) == (400, 80)
@@ -164,20 +175,21 @@ def test_pass_threshold_forgives_rounding_only() -> None:
 def test_a_sample_that_succeeded_is_not_failed(late: bool) -> None:
     records: list[Record] = [failure("a", 0), rollout("a", 0, 1.0)]
     found = tally(records[::-1] if late else records).summary(offered=1, samples=1)
-    assert (found.accounting.completed, found.accounting.failed) == (1, 0)
+    assert (found.accounting.scored, found.accounting.failed) == (1, 0)
     assert found.failed_attempts == {"model_error": 1}
 
 
 def test_a_second_rollout_of_a_sample_is_refused() -> None:
     filled = tally([rollout("a", 3, 1.0)])
-    with pytest.raises(AthlosError, match="task 'a' has two rollouts of sample 3"):
-        filled.add(rollout("a", 3, 0.0))
+    with pytest.raises(AthlosError, match="task number 0 has two rollouts of sample 3"):
+        filled.add(0, rollout("a", 3, 0.0))
     assert filled.live()[:2] == (1, 1.0)
+    assert filled.summary(offered=1, samples=1).accounting.scored == 1
 
 
 def test_more_samples_than_offered_are_refused() -> None:
     filled = tally([rollout("a", 0), failure("a", 1)])
-    with pytest.raises(AthlosError, match="1 samples were offered, but 1 have a rollout and 1"):
+    with pytest.raises(AthlosError, match="1 samples were offered, but 1 have a rollout, 1 failed"):
         filled.summary(offered=1, samples=1)
 
 
@@ -185,12 +197,35 @@ def test_more_samples_than_offered_are_refused() -> None:
 def test_the_accounting_identity_holds(records: list[Record], owed: int) -> None:
     done = {(record.task_id, record.sample) for record in rollouts_of(records)}
     seen = {(record.task_id, record.sample) for record in records}
+    last = {(r.task_id, r.sample): r for r in by_attempt(records) if isinstance(r, FailureStats)}
+    given_up = {key for key, r in last.items() if r.failure_class in ("cancelled", "refused")}
     account = tally(records).summary(offered=len(seen) + owed, samples=5).accounting
-    assert account.completed + account.truncated == len(done)
-    assert account.failed == len(seen - done)
+    assert account.scored + account.truncated == len(done)
+    assert account.cancelled == len(given_up - done)
+    assert account.failed == len(seen - done - given_up)
     assert account.owed == owed
-    parts = account.completed + account.truncated + account.failed + account.owed
-    assert account.offered == parts
+    parts = msgspec.structs.astuple(account)
+    assert account.offered == sum(parts[1:])
+
+
+def by_attempt(records: list[Record]) -> list[Record]:
+    return sorted(records, key=lambda record: getattr(record, "attempt", 0))
+
+
+BROKEN = [
+    (Tally, "_leave", lambda *_: None),  # a rollout that makes a failure good is counted beside it
+    (Pairs, "swap", lambda *_: 0),  # nothing is noted
+]
+
+
+@pytest.mark.parametrize(("owner", "name", "rule"), BROKEN)
+def test_a_broken_rule_of_counting_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, owner: type, name: str, rule: object
+) -> None:
+    monkeypatch.setattr(owner, name, rule)
+    filled = tally([failure("a", 0), rollout("a", 0, 1.0)])
+    with pytest.raises(AthlosError, match="the samples do not add up"):
+        filled.summary(offered=2, samples=1)
 
 
 @given(runs())
@@ -297,12 +332,16 @@ def test_a_stored_line_gives_what_the_live_record_gave() -> None:
     )
     failed = Failure("b.0.0", "b", 0, 0, "timeout", "too slow", traceback="...")
     stored = Tally()
-    stored.add(msgspec.json.decode(msgspec.json.encode(live), type=RolloutStats))
-    stored.add_failure(msgspec.json.decode(msgspec.json.encode(failed), type=FailureStats))
+    stored.add(0, msgspec.json.decode(msgspec.json.encode(live), type=RolloutStats))
+    stored.add_failure(1, msgspec.json.decode(msgspec.json.encode(failed), type=FailureStats))
+    indexed = Tally()
+    indexed.add(0, msgspec.msgpack.decode(enter(0, live), type=RolloutEntry))
+    indexed.add_failure(1, msgspec.msgpack.decode(enter(1, failed), type=FailureEntry))
     direct = Tally()
-    direct.add(live)
-    direct.add_failure(failed)
+    direct.add(0, live)
+    direct.add_failure(1, failed)
     summary = direct.summary(offered=2, samples=1)
     assert stored.summary(offered=2, samples=1) == summary
+    assert indexed.summary(offered=2, samples=1) == summary
     assert summary.latency.calls.p99 == 0.25
     assert summary.latency.rollouts.p99 == 1.5

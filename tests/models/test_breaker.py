@@ -130,3 +130,13 @@ def test_a_dead_server_is_always_given_up(fault):
     found.succeeded(50)
     fail(found, range(51, 80), refused=fault)
     assert found.until is not None
+
+
+def test_a_server_that_works_on_others_lives():
+    found = breaker()
+    for number in range(2, 120, 2):  # each second one fails at once, the others take their time
+        found.failed(number, 0.0, "500", under_way=range(1, number + 3, 2))
+    assert found.until is None
+    for number in range(200, 240):  # later than the failures: these say nothing yet
+        found.failed(number, 0.0, "500", under_way=range(number + 1, 400))
+    assert found.until is not None

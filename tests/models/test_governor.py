@@ -125,12 +125,29 @@ def test_a_server_that_becomes_slower_keeps_the_cap():
 def test_one_decrease_for_all_that_were_sent_together():
     governor = Governor(100)
     numbers = [governor.begin() for _ in range(100)]
-    for number in numbers:
+    for number in numbers[1:]:
         governor.overloaded(number, 1.0, None, "HTTP 429")
     assert governor.limit == 70
     assert governor.reason == "HTTP 429"
+    for _ in range(49):
+        governor.begin()
     governor.overloaded(governor.begin(), 2.0)
-    assert governor.limit == 1  # of those under way, which was one
+    assert governor.limit == 35  # of those under way, which were 51
+
+
+def test_nothing_but_refusals_is_asked_with_one_request_and_ever_less_often():
+    governor, now = Governor(100), 0.0
+    for number in [governor.begin() for _ in range(100)]:
+        governor.overloaded(number, now, 0.5)
+    holds = []
+    for _ in range(6):
+        assert governor.limit == 1
+        holds.append(governor.held - now)
+        now = governor.held
+        governor.overloaded(governor.begin(), now, 0.5)
+    assert holds == [1.0, 2.0, 4.0, 8.0, 15.0, 15.0]
+    governor.succeeded(governor.begin(), 1.0, now)
+    assert governor.limit >= 70
 
 
 def test_one_more_for_a_limit_of_answers():
@@ -161,6 +178,13 @@ def test_retry_after_holds_the_replica():
     assert governor.held == 15.0
     governor.overloaded(governor.begin(), 11.0, 1.0)
     assert governor.held == 15.0
+
+
+def test_answers_that_are_quicker_than_the_clock_say_nothing():
+    governor = Governor(64)
+    for _ in range(200):
+        governor.succeeded(governor.begin(), 0.0, 1.0)
+    assert governor.limit == 64
 
 
 @given(st.lists(st.sampled_from(["begin", "ok", "429", "lost"]), max_size=400), st.integers(1, 40))

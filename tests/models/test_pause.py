@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from tests.fake_server import FakeServer, Fault, text
 from tests.models.servers import Server
 
 from athlos import Deadlines, Message, Model, ModelError
@@ -144,3 +145,25 @@ def test_two_may_wait_for_one_pause_and_a_pause_of_nothing_is_immediate():
         await model.chat(HELLO)
 
     simulate(main)
+
+
+def test_a_pause_and_two_replicas_over_real_sockets():
+    def hanging(request, connection):
+        return Fault(hang=True) if request <= 10 else None
+
+    async def main(urls, servers):
+        async with Model(urls) as model:
+            await model.connect()
+            calls = [asyncio.create_task(model.chat(HELLO)) for _ in range(20)]
+            while any(len(server.requests) < 10 for server in servers):
+                await asyncio.sleep(0.01)
+            await model.pause(cancel=True)
+            model.resume(version=1)
+            return await asyncio.gather(*calls)
+
+    with (
+        FakeServer(lambda request: text("hi"), chaos=hanging) as one,
+        FakeServer(lambda request: text("hi"), chaos=hanging) as two,
+    ):
+        replies = asyncio.run(main([one.url, two.url], [one, two]))
+    assert {(reply.tries, reply.version) for reply in replies} == {(1, 1)}

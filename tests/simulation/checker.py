@@ -16,12 +16,13 @@ def check(world, summary, rollouts, failures, *, disturbed="", concurrency=None)
         summary: The collection's, or its run folder's.
         rollouts: All of them, those of earlier parts of the run included.
         failures: The same.
-        disturbed: How the run was ended early, if it was.
+        disturbed: How the run was ended early (`stop`, `drop`), if it was, or else.
         concurrency: The limit that was set.
     """
     check_attempts(world, concurrency)
     fates = check_accounting(world, summary, rollouts, failures)
-    if not disturbed:
+    if disturbed not in ("stop", "drop"):
+        disturbed = ""
         assert fates["owed"] == fates["cancelled"] == 0, fates
     if disturbed != "drop":
         assert fates["cancelled"] == 0, fates

@@ -5,7 +5,7 @@ import contextlib
 import os
 import random
 
-from tests.simulation.world import World, faults
+from tests.simulation.world import DEADLINE, World, faults
 
 from athlos import collect
 
@@ -22,7 +22,7 @@ class Scenario:
     def __init__(self, seed, attempts, **fixed):
         rng = self.rng = random.Random(seed)
         self.concurrency = rng.choice((1, 3, 16, 64, 256, 1000))
-        self.disturbance = rng.choice(("", "", "stop", "drop"))
+        self.disturbance = rng.choice(("", "pause", "stop", "drop"))
         self.tries = rng.choice((1, 1, 2, 3))
         self.slow_caller = rng.random() < 0.2
         self.samples = rng.choice((1, 2, 4, 8))
@@ -62,17 +62,29 @@ class Scenario:
         return self.concurrency
 
     async def _disturb(self, collection):
-        """Stops or drops the collection at some moment."""
+        """Stops, drops or pauses the collection at some moment."""
         if not self.disturbance:
             return
         share = self.rng.random()
         while collection.offered is None or collection.done < share * collection.offered:
             await asyncio.sleep(self.rng.expovariate(1.0))
+        if self.disturbance == "pause":
+            return await self._pause(collection)
         getattr(collection, self.disturbance)()
         begun = self.world.begun
         while not self.groups:  # an open group is completed after stop()
             await asyncio.sleep(1.0)
             assert self.world.begun == begun, f"an attempt began after {self.disturbance}()"
+
+    async def _pause(self, collection):
+        """Pauses it three times, for longer than an attempt may take."""
+        for version in range(3):
+            await collection.pause(cancel=self.rng.random() < 0.5)
+            sent = self.world.sent
+            await asyncio.sleep(self.rng.uniform(0, 2 * DEADLINE))
+            assert self.world.sent == sent, "a request was sent during a pause"
+            collection.resume(version)
+            await asyncio.sleep(self.rng.expovariate(0.1))
 
 
 @contextlib.contextmanager

@@ -3,8 +3,9 @@
 import msgspec
 import pytest
 from tests.simulation.checker import check
-from tests.simulation.scenario import Scenario
+from tests.simulation.scenario import Scenario, reproducible
 
+from athlos import Model
 from athlos.engine import attempt, groups, scoring
 from athlos.metrics.summary import Tally
 from athlos.testing import simulate
@@ -202,6 +203,14 @@ def run_and_check(seed):
     )  # fmt: skip
 
 
+@mutation
+def a_pause_holds_nothing(monkeypatch):
+    async def wrong(self, *, cancel=False):
+        pass
+
+    monkeypatch.setattr(Model, "pause", wrong)
+
+
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_broken_rule_is_noticed(name, monkeypatch):
     MUTATIONS[name](monkeypatch)
@@ -213,3 +222,10 @@ def test_a_broken_rule_is_noticed(name, monkeypatch):
 def test_without_a_mutation_nothing_is_noticed():
     for seed in range(60):
         run_and_check(seed)
+
+
+def test_a_seed_that_fails_says_how_to_run_it_again():
+    with pytest.raises(AssertionError) as caught, reproducible(7):
+        raise AssertionError("an attempt is lost")
+    (note,) = caught.value.__notes__
+    assert "ATHLOS_SEEDS=7 bash scripts/test 'tests/simulation/test_checker.py::test_a_seed" in note

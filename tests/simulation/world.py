@@ -95,6 +95,11 @@ class World:
             **options,
         )  # fmt: skip
 
+    @property
+    def sent(self):
+        """Requests that came to any server."""
+        return sum(transport.sent for transport in self.transports)
+
     def options(self):
         """Arguments of `collect` that belong to the world."""
         return {

@@ -137,7 +137,7 @@ class ProcessPool:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._fail_waiting(Cancelled("the process pool was closed"))
-        for worker in self._processes:
+        for worker in list(self._processes):
             worker.kill()
         if exits := [worker.exited for worker in self._processes]:
             await asyncio.wait(exits, timeout=_EXIT_TIMEOUT)
@@ -272,9 +272,9 @@ class ProcessPool:
         worker = call.worker
         if call.aside:
             self._aside -= 1
-        if call.demoted:
-            worker.set_priority(_NICE)
         if usable:
+            if call.demoted:
+                worker.set_priority(_NICE)
             usual = self._usual.setdefault(call.method, _Usual())
             usual.add(worker.loop.time() - call.began)
         if usable and not self._closed:
@@ -491,12 +491,13 @@ class _Worker(asyncio.SubprocessProtocol):
         self._killed = True
         below = []
         if not self._ended:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._pid, signal.SIGSTOP)  # so that it starts nothing more
             below = _descendants(self._pid)
         for pid in below:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
+        # also when it ended by itself: its group lives on in what it started
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._pid, signal.SIGKILL)
         for fd in (0, 1):

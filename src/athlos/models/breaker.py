@@ -7,17 +7,21 @@ requests, but twenty only once in two million.
 
 "In a row" goes by the order of sending. An answer to a request that was sent before the failures
 began says nothing about the server now, nor does the failure of one that was sent before the last
-request that was answered.
+request that was answered. And a server may refuse some at once while it works on others: as long as
+many that were sent before a failure, and after the failures began, are still under way, it lives.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
+from itertools import takewhile
 
 __all__ = ["Breaker"]
 
 _REFUSED = 3
 _FAILED = 20
+_SHARE = 10  # failures for one that is alive
 _LONGEST = 15.0  # seconds between two probes
 
 
@@ -72,8 +76,24 @@ class Breaker:
             self.streak = self._refused = self._opened = 0
             self.until = self.probe = None
 
-    def failed(self, number: int, now: float, reason: str, *, refused: bool = False) -> None:
-        """There was no usable answer; `refused` if not even a connection."""
+    def failed(
+        self,
+        number: int,
+        now: float,
+        reason: str,
+        *,
+        refused: bool = False,
+        under_way: Iterable[int] = (),
+    ) -> None:
+        """There was no usable answer.
+
+        Args:
+            number: Of the request.
+            now: The time.
+            reason: For a person.
+            refused: Whether not even a connection could be made.
+            under_way: The numbers of all other requests that are under way, in their order.
+        """
         if self.until is not None:
             if number == self.probe:
                 self.open(now, reason)
@@ -86,7 +106,9 @@ class Breaker:
         self._refused = self._refused + 1 if refused else 0
         self.reason = reason
         if self._refused >= _REFUSED or self.streak >= _FAILED:
-            self.open(now, reason)
+            alive = sum(1 for _ in takewhile(number.__gt__, filter(self._first.__lt__, under_way)))
+            if alive * _SHARE < self.streak:
+                self.open(now, reason)
 
     def dropped(self, number: int) -> None:
         """A request was given up by its caller; if it was the probe, another may go."""

@@ -172,18 +172,20 @@ def decode_reply(body: bytes) -> Reply:
         ) from None
     if not completion.choices:
         raise ModelError(f"the reply has no choices: {_excerpt(body)}", retryable=True)
+    choices = []
     for choice in completion.choices:
         if choice.finish_reason in _GIVEN_UP:
             raise ModelError(
                 f"the server gave the completion up (finish_reason {choice.finish_reason!r})",
                 retryable=True,
             )
+        choices.append(_choice(choice))
     usage = completion.usage or _Usage()
     return Reply(
-        model=completion.model or "",
-        choices=[_choice(choice) for choice in completion.choices],
-        usage=Usage(int(usage.prompt_tokens or 0), int(usage.completion_tokens or 0)),
-        prompt_token_ids=completion.prompt_token_ids,
+        completion.model or "",
+        choices,
+        Usage(int(usage.prompt_tokens or 0), int(usage.completion_tokens or 0)),
+        completion.prompt_token_ids,
     )
 
 

@@ -13,6 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from athlos.errors import ConfigError, ModelError
+from athlos.models.addresses import http_transports, invented, read_urls
+from athlos.models.blame import blame
 from athlos.models.budget import Budget
 from athlos.models.chat import Reply, decode_reply, encode_request, status_error
 from athlos.models.connect import connect
@@ -21,7 +23,7 @@ from athlos.models.replicas import Replica, Replicas
 from athlos.models.retry import Retry, RetryBudget
 from athlos.models.session import Session
 from athlos.models.status import describe
-from athlos.models.transport import Transport, TransportError
+from athlos.models.transport import Transport
 from athlos.timeouts import time_limit
 from athlos.types import Message
 
@@ -101,12 +103,14 @@ class Model:
         self._name = name
         self._rng = rng or random.Random()
         self._backing_off = 0
-        urls = _urls(base_url)
+        urls = read_urls(base_url)
+        transports: list[Transport]
         if transport is None:
-            transports = self._http(urls, api_key_env, connections)
+            urls = urls or read_urls(os.environ.get("OPENAI_BASE_URL"))
+            transports = http_transports(urls, api_key_env, self.deadlines.connect, connections)
         else:
             transports = list(transport) if isinstance(transport, Sequence) else [transport]
-            urls = urls or _names(len(transports))
+            urls = urls or invented(len(transports))
         if not urls or len(urls) != len(transports):
             raise ConfigError(f"{len(transports)} transports for {len(urls)} base URLs")
         self.base_urls = urls
@@ -116,24 +120,6 @@ class Model:
         )
         self._retries = RetryBudget()
         self._line = Line(self._replicas, self._retries)
-
-    def _http(self, urls: list[str], api_key_env: str | None, connections: int) -> list[Transport]:
-        if not urls:
-            urls += _urls(os.environ.get("OPENAI_BASE_URL"))
-        if not urls:
-            raise ConfigError(
-                "no model server given",
-                hint="Pass --base-url http://HOST:PORT/v1 (or set OPENAI_BASE_URL), or use the "
-                "embedded model with --model local.",
-            )
-        from athlos.models.http import HttpTransport
-
-        key = _api_key(api_key_env)
-        wait = self.deadlines.connect
-        return [
-            HttpTransport(url, api_key=key, connect_timeout=wait, connections=connections)
-            for url in urls
-        ]
 
     @classmethod
     def local(cls, reference: str = "local", **options: Any) -> Model:
@@ -308,32 +294,8 @@ class Model:
         None if a pause recalled it. What is no fault of the server's is raised again.
         """
         now = asyncio.get_running_loop().time()
-        error: ModelError | None = None
-        reason = str(raised)
-        if isinstance(raised, ModelError):
-            error, reason = raised, raised.message
-        elif isinstance(raised, TransportError):
-            error = ModelError(f"{replica.url}: {raised}", retryable=True)
-        elif isinstance(raised, TimeoutError):
-            reason = f"no reply within {allowed:g} s"
-            error = ModelError(f"{replica.url}: {reason}", retryable=True)
-        if error is not None and error is not raised:
-            error.__cause__ = raised
-        if error is None or (
-            isinstance(raised, TimeoutError)
-            and 2 * allowed < min(self.deadlines.first_byte, self.deadlines.total)
-        ):
-            replica.dropped(number, now)  # cut short by the caller, or by what was left of its time
-        elif error.status == 429 or (error.status == 503 and error.retry_after is not None):
-            replica.alive(number, now)
-            replica.governor.overloaded(number, now, error.retry_after, f"HTTP {error.status}")
-        elif error.status is not None and error.status < 500:
-            replica.alive(number, now)
-            replica.governor.ended(number, now)
-        else:
-            refused = isinstance(raised, TransportError) and raised.kind == "connect"
-            replica.breaker.failed(number, now, reason, refused=refused)
-            replica.governor.ended(number, now)
+        fair = 2 * allowed >= min(self.deadlines.first_byte, self.deadlines.total)
+        error = blame(replica, number, raised, now, allowed, fair=fair)
         if self._line.busy:
             self._line.advance(now)
         if error is None:
@@ -409,26 +371,3 @@ class Model:
 
     def __repr__(self) -> str:
         return f"Model({self.base_url!r}, {self.name!r})"
-
-
-def _api_key(variable: str | None) -> str | None:
-    key = os.environ.get(variable or "OPENAI_API_KEY", "").strip()
-    if variable is not None and not key:
-        raise ConfigError(f"the environment variable {variable}, for the API key, is not set")
-    if not (key.isascii() and key.isprintable()):  # says where, never what
-        name = variable or "OPENAI_API_KEY"
-        raise ConfigError(f"the API key in the environment variable {name} is not plain text")
-    return key or None
-
-
-def _urls(given: str | Sequence[str] | None) -> list[str]:
-    parts = given.split(",") if isinstance(given, str) else list(given or ())
-    urls = [part.rstrip("/") for part in parts if part]
-    if len(set(urls)) < len(urls):
-        raise ConfigError("a base URL is there twice; each replica has its own")
-    return urls
-
-
-def _names(count: int) -> list[str]:
-    """What to call servers without a URL."""
-    return ["in-process"] if count == 1 else [f"in-process-{n}" for n in range(1, count + 1)]

@@ -66,6 +66,7 @@ class Governor:
         "_first",
         "_last",
         "_left",
+        "_lone",
         "_reference",
         "_refused",
         "_since",
@@ -89,6 +90,7 @@ class Governor:
         self.reason = ""
         self._exact = float(cap)
         self._refused = 0  # since the last answer
+        self._lone = 0  # of them, those with nothing else under way
         self._cut = 0  # the last number sent before the limit was lowered
         self._reference: _Cohort | None = None
         self._trial: tuple[float, float] | None = None  # throughput and limit to go back to
@@ -112,7 +114,7 @@ class Governor:
                 self._since = now - latency
         del under_way[number]
         if self._refused:
-            self._refused = 0
+            self._refused = self._lone = 0
             self.limit = int(self._exact)
         self._answers += 1
         if self.limit < self.cap and self._trial is None:
@@ -138,11 +140,12 @@ class Governor:
         del self.under_way[number]
         self._refused += 1
         wait = retry_after or 0.0
-        if self._refused >= _REFUSED:  # nothing but refusals: ask with one, and ever less often
-            self.limit = 1
-            wait = max(wait, min(_LONGEST, 2.0 ** min(self._refused - _REFUSED, 10)))
+        if self._refused >= _REFUSED and not self.under_way:
+            self.limit = 1  # nothing but refusals: ask with one, and ever less often
+            wait = max(wait, min(_LONGEST, 2.0 ** min(self._lone, 10)))
+            self._lone += 1
         self.held = max(self.held, now + wait)
-        if number > self._cut:  # one decrease for all that were sent under the same limit
+        if number > self._cut and not self._lone:  # one for all that were sent under one limit
             self._lower(busy, reason)
             self._trial = None
             self._reference = None
@@ -163,7 +166,7 @@ class Governor:
 
     def _set(self, limit: float) -> None:
         self._exact = min(float(self.cap), max(1.0, limit))
-        self.limit = int(self._exact) if self._refused < _REFUSED else 1
+        self.limit = 1 if self._lone else int(self._exact)
         if self.limit == self.cap:
             self.reason = ""
 
@@ -182,6 +185,9 @@ class Governor:
         assert self._since is not None
         size = self._last - self._first
         latency = self._sum / size
+        if not latency:  # quicker than the clock ticks
+            self._restart(now)
+            return
         variance = max(0.0, self._squares / size - latency * latency) / size
         busy = len(self.under_way) + 1
         rate = self._answers / max(now - self._since, 1e-9)

@@ -177,8 +177,7 @@ class Line:
             self._serve(self._again, now)
             self._serve(self._first, now)
             self.busy = bool(self._again or self._first)
-            if self.busy:
-                self._wake(now)
+            self._wake(now)
         elif self._idle and not self._replicas.under_way:
             idle, self._idle = self._idle, []
             for future in idle:
@@ -205,7 +204,9 @@ class Line:
 
     def _wake(self, now: float) -> None:
         """Sets the timer to when somebody can have a turn though nothing ends until then."""
-        when = self._replicas.chance(0.0 if self._first else self._retries.ready())
+        when = math.inf
+        if self.busy:
+            when = self._replicas.chance(0.0 if self._first else self._retries.ready())
         if when == self._when:
             return
         if self._timer is not None:

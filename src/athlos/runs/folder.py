@@ -323,10 +323,14 @@ def _lock(path: Path) -> int:
 def _replace(path: Path, value: Any) -> None:
     """Writes a whole file so that a reader sees the old one or the new one, never a half."""
     temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    content = msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        while content:
+            content = content[os.write(file, content) :]
+        os.fsync(file)
+    finally:
+        os.close(file)
     temporary.replace(path)
     _sync_folder(path.parent)
 
