@@ -47,15 +47,14 @@ class Echo(Environment):
         return float(str(self.task.info["number"]) in rollout.answer)
 
 
-def part(folder: Path, told: int, *, durable: bool, latency: float, failing: bool) -> None:
+def part(folder: Path, told: int, *, durable: bool, latency: float, failing: float) -> None:
     """One part of a run; says on the pipe what it was handed."""
 
     async def answer(messages):
         await asyncio.sleep(random.random() * latency)
-        number = messages[0].text.split()[1].rstrip(".")
-        if failing and int(number) % 3 == 1:
+        if random.random() < failing:
             raise ModelError("down")
-        return f"It is {number}."
+        return messages[0].text
 
     async def main():
         model = fake_model(answer, name="fake")
@@ -150,7 +149,7 @@ def deadly(folder: Path, position: int, halves: bool) -> None:
 
 
 def live(
-    folder: Path, *, durable: bool, failing: bool = False, position: int = 0, halves: bool = False
+    folder: Path, *, durable: bool, failing: float = 0.0, position: int = 0, halves: bool = False
 ) -> tuple[list[str], bool]:
     """One part of a run in a process, killed at an operation; what it was handed, and if it was."""
 
@@ -171,7 +170,7 @@ def boundaries(root: Path) -> None:
             for position in itertools.count(1):
                 folder = root / f"first-{durable}-{halves}-{position}"
                 told, killed = live(
-                    folder, durable=durable, failing=True, position=position, halves=halves
+                    folder, durable=durable, failing=0.3, position=position, halves=halves
                 )
                 if not killed:
                     break
@@ -217,7 +216,7 @@ def at_random(root: Path, kills: int) -> None:
 def killed_soon(folder: Path, *, durable: bool, working: bool) -> list[str]:
     """One part of a run that is killed, when it is `working` or soon; what it was handed."""
     process, pipe = fork(
-        lambda told: part(folder, told, durable=durable, latency=0.02, failing=True)
+        lambda told: part(folder, told, durable=durable, latency=0.02, failing=0.1)
     )
     if working:
         select.select([pipe], [], [], 60)

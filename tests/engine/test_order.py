@@ -3,7 +3,7 @@ from collections import Counter
 
 import pytest
 
-from athlos.engine.order import Curriculum, CurriculumOrder, InOrder
+from athlos.engine.order import Curriculum, CurriculumOrder, Order
 from athlos.errors import ConfigError
 
 
@@ -12,19 +12,19 @@ def take(order, count):
 
 
 def test_tasks_come_in_order_as_often_as_asked():
-    assert take(InOrder(3, 2), 7) == [0, 1, 2, 0, 1, 2, None]
+    assert take(Order(3, 2), 7) == [0, 1, 2, 0, 1, 2, None]
 
 
 def test_without_epochs_there_is_no_end():
-    assert take(InOrder(2, None), 5) == [0, 1, 0, 1, 0]
+    assert take(Order(2, None), 5) == [0, 1, 0, 1, 0]
 
 
 def test_no_tasks_have_an_end():
-    assert InOrder(0, None).next() is None
+    assert Order(0, None).next() is None
 
 
 def test_a_task_whose_group_was_in_vain_comes_first():
-    order = InOrder(3)
+    order = Order(3)
     assert take(order, 2) == [0, 1]
     order.again(0)
     assert take(order, 3) == [0, 2, None]

@@ -63,7 +63,9 @@ bursts = st.lists(st.tuples(st.integers(0, 400), st.sampled_from([0, 0.001, 0.5,
 
 @settings(deadline=None, max_examples=60)
 @given(bursts, st.booleans())
-def test_everything_comes_out_once_in_order_and_never_more_than_the_bound_is_at_risk(given, durable):
+def test_everything_comes_out_once_in_order_and_never_more_than_the_bound_is_at_risk(
+    given, durable
+):
     folder, out, _ = record(given, durable=durable)
     samples = [sample for sample, _, _ in out]
     assert samples == list(range(sum(size for size, _ in given))) == folder.written

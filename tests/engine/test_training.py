@@ -110,7 +110,8 @@ class Fails(Timed):
 
 
 @pytest.mark.parametrize(
-    ("partial", "kept"), [("keep", {"t0", "t1", "t3", "t4", "t5"}), ("drop", {"t0", "t3", "t4", "t5"})]
+    ("partial", "kept"),
+    [("keep", {"t0", "t1", "t3", "t4", "t5"}), ("drop", {"t0", "t3", "t4", "t5"})],
 )  # fmt: skip
 def test_a_partial_group_is_kept_or_dropped_and_one_without_rollouts_never_comes(partial, kept):
     collection, groups, _ = gather(Fails, policy=GroupPolicy(partial=partial))
@@ -241,7 +242,9 @@ def test_a_trainer_that_is_slower_than_the_model_holds_it_back():
 
 def test_breaking_off_records_what_was_under_way(tmp_path):
     out = tmp_path / "run"
-    collection, _, _ = gather(Timed, most=1, concurrency=4, out=out, policy=GroupPolicy(epochs=None))
+    collection, _, _ = gather(
+        Timed, most=1, concurrency=4, out=out, policy=GroupPolicy(epochs=None)
+    )
     account = collection.summary().accounting
     assert account.scored >= 4
     assert account.offered == account.scored + account.cancelled + account.owed

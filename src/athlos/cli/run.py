@@ -59,13 +59,17 @@ the same --out.
 @click.option("--token-budget", type=int, metavar="N", help="Sampled tokens an attempt. [none]")
 @click.option("--deadline", type=float, metavar="S", help="Seconds an attempt may take. [3600]")
 @click.option("--call-deadline", type=float, metavar="S", help="Seconds a call may take. [1800]")
-@click.option("--attempts", type=int, metavar="N", help="Tries at a sample whose attempt fails. [1]")
+@click.option(
+    "--attempts", type=int, metavar="N", help="Tries at a sample whose attempt fails. [1]"
+)
 @click.option("--max-tokens-total", type=int, metavar="N", help="Tokens the whole run may use.")
 @click.option("--max-cost", type=float, metavar="X", help="What it may cost; needs --price.")
 @click.option(
     "--price", type=(float, float), metavar="IN OUT", help="Of a million prompt and sampled tokens."
 )
-@click.option("--durable", is_flag=True, default=None, help="Count what is on the disk, no earlier.")
+@click.option(
+    "--durable", is_flag=True, default=None, help="Count what is on the disk, no earlier."
+)
 @click.option("--out", metavar="DIR", help="Run folder. [runs/ENVIRONMENT-MODEL-TIME]")
 @click.option("--config", metavar="FILE", help="YAML file with any of these settings.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

@@ -17,7 +17,7 @@ from athlos.engine.attempt import Attempts
 from athlos.engine.groups import Group, GroupPolicy, Groups
 from athlos.engine.jobs import Jobs
 from athlos.engine.ledger import Ledger
-from athlos.engine.order import CurriculumOrder, InOrder, Order
+from athlos.engine.order import CurriculumOrder, Order
 from athlos.engine.plan import TaskSource, plan_tasks
 from athlos.engine.pool import ProcessPool
 from athlos.engine.recorder import Recorder
@@ -112,7 +112,7 @@ class Collection:
             self._workers.stop()
 
     def drop(self) -> None:
-        """Begins no further attempt and gives up those under way: they are recorded as cancelled."""
+        """Begins no further attempt and gives up those under way, which are recorded so."""
         self._stopped = True
         if self._workers is not None:
             self._workers.drop("interrupted")
@@ -378,7 +378,7 @@ class Collection:
     def _order(self, tasks: int) -> Order:
         policy = self._policy
         if policy is None or policy.curriculum is None:
-            return InOrder(tasks, policy.epochs if policy is not None else 1)
+            return Order(tasks, policy.epochs if policy is not None else 1)
         rng = random.Random(self.spec.seed or 0)
         return CurriculumOrder(policy.curriculum, tasks, policy.epochs, rng)
 

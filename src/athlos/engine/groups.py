@@ -225,7 +225,7 @@ class Groups:
         return [as_failure(r, Cancelled(reason)) for r in new] if self._compares else []
 
     async def _compare(self, group: _Open) -> list[Rollout | Failure]:
-        """Adds the group rewards; returns what they make of the rollouts of this part of the run."""
+        """Adds the group rewards; returns what became of this part's rollouts."""
         new, group.new = group.new, []
         if not self._compares or not new:
             return []

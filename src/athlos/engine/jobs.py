@@ -91,8 +91,6 @@ class Jobs:
             if self._width - len(owed) >= self._samples:
                 return  # the others were stragglers
             task = self._tasks[number]
-            self._group.extend(
-                [Job(task, number, s, progress.attempts(number, s)) for s in owed]
-            )
+            self._group.extend([Job(task, number, s, progress.attempts(number, s)) for s in owed])
         if self._groups is not None:
             self._groups.begin(self._group)

@@ -33,7 +33,7 @@ class Ledger:
 
     @property
     def ended(self) -> int:
-        """Samples of this part of the run that have a rollout, or a failure as their last record."""
+        """Samples of this part of the run with a rollout, or a failure as their last record."""
         return self.rollouts + len(self._failed)
 
     def add(self, number: int, outcome: Rollout | Failure) -> None:

@@ -5,54 +5,45 @@ from __future__ import annotations
 import random
 from array import array
 from collections import deque
-from typing import Protocol
 
 from msgspec import Struct
 
 from athlos.errors import ConfigError
 
-__all__ = ["Curriculum", "CurriculumOrder", "InOrder", "Order"]
+__all__ = ["Curriculum", "CurriculumOrder", "Order"]
 
 
-class Order(Protocol):
-    """Says which task is next. Tasks are numbers, from 0."""
+class Order:
+    """Says which task is next: one after the other, `epochs` times; None is without end.
 
-    def next(self) -> int | None:
-        """The task of the next group; None if there are no more."""
-        ...
-
-    def again(self, number: int) -> None:
-        """A group of this task was begun in vain; it is due another one."""
-        ...
-
-    def told(self, number: int, passed: int, n: int) -> None:
-        """In a group of the task, `passed` of `n` rollouts passed."""
-        ...
-
-
-class InOrder:
-    """One task after the other, `epochs` times; None is without end."""
+    Tasks are numbers, from 0.
+    """
 
     def __init__(self, tasks: int, epochs: int | None = 1) -> None:
         self._tasks = tasks
-        self._left = None if epochs is None else tasks * epochs
-        self._position = 0
+        self._most = None if epochs is None else tasks * epochs
+        self._taken = 0
         self._again: deque[int] = deque()
 
     def next(self) -> int | None:
+        """The task of the next group; None if there are no more."""
         if self._again:
             return self._again.popleft()
-        if not self._tasks or self._position == self._left:
+        if not self._tasks or self._taken == self._most:
             return None
-        number = self._position % self._tasks
-        self._position += 1
+        number = self._choose()
+        self._taken += 1
         return number
 
     def again(self, number: int) -> None:
+        """A group of this task was begun in vain; it is due another one."""
         self._again.append(number)
 
     def told(self, number: int, passed: int, n: int) -> None:
-        pass
+        """In a group of the task, `passed` of `n` rollouts passed."""
+
+    def _choose(self) -> int:
+        return self._taken % self._tasks
 
 
 class Curriculum(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,36 +71,20 @@ class Curriculum(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             )
 
 
-class CurriculumOrder:
+class CurriculumOrder(Order):
     """The order of a `Curriculum`; a task that was never tried counts as solved half the time."""
 
     def __init__(
         self, curriculum: Curriculum, tasks: int, epochs: int | None, rng: random.Random
     ) -> None:
+        super().__init__(tasks, epochs)
         self._curriculum = curriculum
-        self._tasks = tasks
-        self._left = None if epochs is None else tasks * epochs
         self._rng = rng
         self._passed = array("d", bytes(8 * tasks))
         self._n = array("d", bytes(8 * tasks))
-        self._again: deque[int] = deque()
-
-    def next(self) -> int | None:
-        if self._again:
-            return self._again.popleft()
-        if not self._tasks or self._left == 0:
-            return None
-        if self._left is not None:
-            self._left -= 1
-        if self._rng.random() < self._curriculum.explore:
-            return self._rng.randrange(self._tasks)
-        drawn = [self._rng.randrange(self._tasks) for _ in range(self._curriculum.drawn)]
-        return max(drawn, key=self.variance)
-
-    def again(self, number: int) -> None:
-        self._again.append(number)
 
     def told(self, number: int, passed: int, n: int) -> None:
+        """Adds to the task's pass rate; what is old counts less."""
         kept = min(1.0, max(self._curriculum.memory - n, 0.0) / max(self._n[number], 1e-9))
         self._passed[number] = self._passed[number] * kept + passed
         self._n[number] = self._n[number] * kept + n
@@ -118,3 +93,9 @@ class CurriculumOrder:
         """Of a pass of the task, estimated with one pass and one fail added."""
         rate = (self._passed[number] + 1) / (self._n[number] + 2)
         return rate * (1 - rate)
+
+    def _choose(self) -> int:
+        if self._rng.random() < self._curriculum.explore:
+            return self._rng.randrange(self._tasks)
+        drawn = [self._rng.randrange(self._tasks) for _ in range(self._curriculum.drawn)]
+        return max(drawn, key=self.variance)
