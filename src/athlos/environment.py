@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias,
 import msgspec
 
 from athlos.errors import ConfigError, EnvError
-from athlos.tools import Tool, find_tools
+from athlos.tools import Tool, encode_tools, find_tools
 from athlos.types import Message, Task
 
 __all__ = ["Config", "Environment", "Reply", "Scorer", "group_reward", "metric", "reward"]
@@ -157,6 +157,8 @@ class Environment:
     """Roles of `self.models` that must be filled; a run without them does not begin."""
 
     tools: ClassVar[Mapping[str, Tool]] = {}
+    tools_encoded: ClassVar[msgspec.Raw] = msgspec.Raw(b"[]")
+    """All tools as they go over the wire."""
     scorers: ClassVar[tuple[Scorer, ...]] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -167,6 +169,7 @@ class Environment:
             )
         cls.Config = _config_type(cls)
         cls.tools = find_tools(cls)
+        cls.tools_encoded = encode_tools(cls.tools)
         cls.scorers = _find_scorers(cls)
         for name in (*(tool.method for tool in cls.tools.values()), *(s.name for s in cls.scorers)):
             if name in _TAKEN or hasattr(Environment, name):
@@ -262,10 +265,10 @@ class Environment:
 
     _rng: random.Random | None = None
 
-    def offered_tools(self) -> dict[str, Tool]:
+    def offered_tools(self) -> Mapping[str, Tool]:
         """The tools that this task offers."""
         if self.task.tools is None:
-            return dict(self.tools)
+            return self.tools
         for name in self.task.tools:
             if name not in self.tools:  # a task that setup() made up was not checked before
                 raise EnvError(f"the task offers a tool {name!r}, which the environment has not")

@@ -84,7 +84,8 @@ def check_task(task: Task, tools: Collection[str]) -> None:
                 f"the task offers a tool {name!r}, which the environment does not have",
                 hint=f"It has: {', '.join(tools) or 'none'}",
             )
-    check_sampling(task.sampling)
+    if task.sampling:
+        check_sampling(task.sampling)
 
 
 def check_sampling(sampling: Mapping[str, Any]) -> None:

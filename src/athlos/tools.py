@@ -12,7 +12,7 @@ import enum
 import inspect
 import math
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, overload
 
 import msgspec
@@ -73,7 +73,17 @@ class Tool:
         encoded: The same as JSON.
     """
 
-    __slots__ = ("_decoder", "_names", "_usage", "encoded", "method", "name", "timeout", "wire")
+    __slots__ = (
+        "_decoder",
+        "_has_floats",
+        "_names",
+        "_usage",
+        "encoded",
+        "method",
+        "name",
+        "timeout",
+        "wire",
+    )
 
     def __init__(self, function: Callable[..., Any], owner: str, method: str) -> None:
         options: _Options = getattr(function, _MARK)
@@ -86,12 +96,15 @@ class Tool:
         self._names = [f.name for f in msgspec.structs.fields(arguments)]
         self._usage = _usage(self.name, function)
         self._decoder = msgspec.json.Decoder(arguments, strict=False)
+        parameters = _parameters(arguments, about, where)
+        # only a float can be made of the text "nan"
+        self._has_floats = b'"number"' in msgspec.json.encode(parameters)
         self.wire: dict[str, Any] = {
             "type": "function",
             "function": {
                 "name": self.name,
                 "description": summary,
-                "parameters": _parameters(arguments, about, where),
+                "parameters": parameters,
             },
         }
         self.encoded = msgspec.json.encode(self.wire)
@@ -114,13 +127,18 @@ class Tool:
                 f"Send one JSON object. Usage: {self._usage}"
             ) from None
         found = {name: getattr(decoded, name) for name in self._names}
-        for name, value in found.items():
+        for name, value in found.items() if self._has_floats else ():
             if not _is_finite(value):  # JSON has no such number, but its text "nan" converts
                 raise ToolError(
                     f"Invalid arguments for {self.name}: '{name}': expected a finite number. "
                     f"Usage: {self._usage}"
                 )
         return found
+
+
+def encode_tools(tools: Mapping[str, Tool]) -> msgspec.Raw:
+    """A list of tools as it goes over the wire."""
+    return msgspec.Raw(b"[" + b",".join(tool.encoded for tool in tools.values()) + b"]")
 
 
 def find_tools(cls: type) -> dict[str, Tool]:

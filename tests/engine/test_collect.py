@@ -409,7 +409,8 @@ def test_stop_lets_what_is_under_way_end(tmp_path):
     env = closing()
 
     async def main():
-        collection = collect(env, DONE, concurrency=2, out=tmp_path / "a")
+        model = fake_model(lambda _: "Done.", latency=0.05)
+        collection = collect(env, model, concurrency=2, out=tmp_path / "a")
         count = 0
         async for _ in collection:
             count += 1

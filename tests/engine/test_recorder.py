@@ -75,9 +75,9 @@ def test_everything_comes_out_once_in_order_and_never_more_than_the_bound_is_at_
         assert count - synced <= (0 if durable else AT_RISK)
 
 
-def test_outcomes_of_one_turn_are_written_together():
-    folder, _, _ = record([(10, 0), (5, 0)])
-    assert folder.batches == [10, 5]
+def test_outcomes_of_a_few_milliseconds_are_written_together():
+    folder, _, _ = record([(10, 0), (5, 0.5), (2, 0.001), (3, 0)])
+    assert folder.batches == [15, 5]
 
 
 def test_what_is_written_is_on_the_disk_a_second_later():
@@ -96,7 +96,7 @@ def test_what_is_written_is_on_the_disk_a_second_later():
 
 
 def test_nothing_that_could_not_be_written_comes_out():
-    folder, out, errors = record([(3, 0), (4, 0), (5, 0)], fails_at=1)
+    folder, out, errors = record([(3, 0.1), (4, 0.1), (5, 0.1)], fails_at=1)
     assert [sample for sample, _, _ in out] == [0, 1, 2] == folder.written
     assert [error.message for error in errors] == ["the disk is full"]
 

@@ -31,7 +31,7 @@ class Training:
         self.tasks = 240 // self.samples
         width = self.samples + self.policy.oversample
         self.world = World(
-            seed, tasks=self.tasks, samples=width * 400, groups=rng.random() < 0.4, trouble=0.2
+            seed, tasks=self.tasks, samples=width * 60, groups=rng.random() < 0.4, trouble=0.2
         )
         self.faults = [faults(rng)]
         self.groups = []

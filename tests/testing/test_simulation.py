@@ -261,14 +261,15 @@ def test_a_simulation_without_end_is_an_error():
         simulate(main)
 
 
-def test_a_loop_that_never_waits_is_an_error(monkeypatch):
+@pytest.mark.parametrize("wait", [lambda: asyncio.sleep(0), arrive], ids=["call_soon", "timers"])
+def test_a_loop_that_never_waits_is_an_error(wait, monkeypatch):
     monkeypatch.setattr("athlos.testing.simulation._ENDLESS", 5_000)
 
     async def main():
         while True:
-            await asyncio.sleep(0)
+            await wait()
 
-    with pytest.raises(SimulationDeadlock, match="without end and no time passes"):
+    with pytest.raises(SimulationDeadlock, match="without end, and no time passes"):
         simulate(main)
 
 

@@ -16,7 +16,7 @@ from athlos.environment import Environment
 from athlos.errors import AthlosError, ConfigError, ContextOverflow, EnvError, ToolError
 from athlos.models.chat import Reply
 from athlos.timeouts import time_limit
-from athlos.tools import Tool
+from athlos.tools import Tool, encode_tools
 from athlos.types import Call, Message, Rollout, Status, ToolCall
 
 __all__ = ["ToolLoop"]
@@ -48,7 +48,9 @@ class ToolLoop(Struct, frozen=True, kw_only=True):
     ) -> None:
         """Drives one attempt; see `Agent.run`."""
         tools = env.offered_tools()
-        wire = _encode_tools(tools)
+        wire: msgspec.Raw | tuple[()] = ()
+        if tools:
+            wire = env.tools_encoded if tools is env.tools else encode_tools(tools)
         timing = rollout.timing
         replies = type(env).reply is not Environment.reply
         while True:
@@ -79,7 +81,11 @@ class ToolLoop(Struct, frozen=True, kw_only=True):
                 return _end(rollout, "truncated", "content_filter")
             if message.tool_calls:
                 clock = time.monotonic()
-                rollout.messages += await _run_tools(env, tools, message.tool_calls, rollout)
+                if len(message.tool_calls) == 1:
+                    reply_to = await _run_tool(env, tools, message.tool_calls[0], rollout)
+                    rollout.messages.append(reply_to)
+                else:
+                    rollout.messages += await _run_tools(env, tools, message.tool_calls, rollout)
                 timing.environment += time.monotonic() - clock
             elif not message.text and message.reasoning_content:
                 return _end(rollout, "completed", "reasoning_only")
@@ -156,12 +162,6 @@ def _end(rollout: Rollout, status: Status, reason: str) -> None:
     rollout.stop_reason = reason
 
 
-def _encode_tools(tools: Mapping[str, Tool]) -> msgspec.Raw | tuple[()]:
-    if not tools:
-        return ()
-    return msgspec.Raw(b"[" + b",".join(tool.encoded for tool in tools.values()) + b"]")
-
-
 async def _reply(env: Environment, message: Message) -> list[Message]:
     """The environment's turn, as messages; none if it ends the attempt."""
     try:
@@ -190,7 +190,7 @@ async def _run_tools(
     env: Environment, tools: Mapping[str, Tool], calls: list[ToolCall], rollout: Rollout
 ) -> list[Message]:
     """Runs the calls of one turn; a reply each, in their order."""
-    if len(calls) == 1 or not env.parallel_tools:
+    if not env.parallel_tools:
         return [await _run_tool(env, tools, call, rollout) for call in calls]
     replies = await asyncio.gather(
         *(_run_tool(env, tools, call, rollout) for call in calls), return_exceptions=True

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import inspect
 import time
 import traceback
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -46,16 +46,18 @@ class Job:
     """What is to be attempted: a task, which sample of it, and how many attempts failed before.
 
     Attributes:
+        id: Unique in a run.
         number: Position of the task in the run.
         again: How many of the failed attempts were in this part of the run.
         version: The policy's version when the attempt began.
         gone: Why the attempt was given up; "" while it was not.
     """
 
-    __slots__ = ("_limit", "_worker", "again", "attempt", "gone", "number", "sample", "task",
+    __slots__ = ("_limit", "_worker", "again", "attempt", "gone", "id", "number", "sample", "task",
                  "version")  # fmt: skip
 
     def __init__(self, task: Task, number: int, sample: int, attempt: int = 0, again: int = 0):
+        self.id = f"{task.id}.{sample}.{attempt}"
         self.task = task
         self.number = number
         self.sample = sample
@@ -66,18 +68,13 @@ class Job:
         self._worker: asyncio.Task[Any] | None = None
         self._limit: time_limit | None = None
 
-    @property
-    def id(self) -> str:
-        """Unique in a run."""
-        return f"{self.task.id}.{self.sample}.{self.attempt}"
-
     def retry(self) -> Job:
         """The next attempt at the same sample."""
         return Job(self.task, self.number, self.sample, self.attempt + 1, self.again + 1)
 
     def begin(self, limit: time_limit, version: int | None) -> None:
-        """The attempt is under way in the current task."""
-        self._worker, self._limit, self.version = asyncio.current_task(), limit, version
+        """The attempt is under way, in the task that the limit is for."""
+        self._worker, self._limit, self.version = limit.task, limit, version
 
     def end(self) -> None:
         """The attempt cannot be given up any more."""
@@ -286,5 +283,4 @@ def _printable(text: str) -> str:
 
 def derive_seed(seed: int, task_id: str, sample: int) -> int:
     """31 bits from the run's seed, the task and the sample: the same on every machine."""
-    hashed = hashlib.blake2b(f"{seed}\0{task_id}\0{sample}".encode(), digest_size=4).digest()
-    return int.from_bytes(hashed, "big") >> 1
+    return zlib.crc32(f"{seed}\0{task_id}\0{sample}".encode()) >> 1

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from athlos.agents import Agent
 from athlos.engine.attempt import Attempts
+from athlos.engine.garbage import calm_garbage_collection
 from athlos.engine.groups import Group, GroupPolicy, Groups
 from athlos.engine.jobs import Jobs
 from athlos.engine.ledger import Ledger
@@ -302,6 +303,7 @@ class Collection:
                 "%s cannot call tools: its chat template does not mention them", self._model.name
             )
         async with AsyncExitStack() as stack:
+            stack.enter_context(calm_garbage_collection())
             if self.out is not None:
                 self._folder = RunFolder(self.out, self.spec)
                 stack.callback(self._folder.close)

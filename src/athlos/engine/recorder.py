@@ -1,6 +1,6 @@
 """What happens to an outcome: it is written, put on the disk, counted, and only then handed out.
 
-Outcomes of one turn of the event loop are written together. What was handed out and is not on the
+Outcomes of a few milliseconds are written together. What was handed out and is not on the
 disk yet is at risk if the machine crashes (a kill of the process takes nothing that was written);
 the recorder holds outcomes back rather than letting that be more than `limit`.
 """
@@ -23,6 +23,7 @@ __all__ = ["AT_RISK", "Recorder"]
 AT_RISK = 256
 """Records that a crash of the machine may take; none if the run is durable."""
 _INTERVAL = 1.0
+_GATHER = 0.005  # seconds in which outcomes are gathered for one write: it costs as one would
 
 
 class Recorder:
@@ -81,7 +82,7 @@ class Recorder:
 
     def _add(self, record: tuple[int, Rollout | Failure, bytes]) -> None:
         if not self._batch:
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_later(_GATHER, self._flush)
         self._batch.append(record)
 
     def _flush(self) -> None:

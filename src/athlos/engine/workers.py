@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from athlos.engine.attempt import Attempts, Job
+from athlos.engine.garbage import collect_garbage
 from athlos.engine.groups import Group, Groups
 from athlos.engine.jobs import Jobs
 from athlos.engine.recorder import Recorder
@@ -136,6 +137,7 @@ class Workers:
                 outcome = await self._attempts.run(job)
             finally:
                 del self.running[job]
+            collect_garbage()
             if isinstance(outcome, Failure) and self._again(job, outcome):
                 continue
             if self._groups is None:

@@ -213,7 +213,8 @@ class Model:
         """One call of a session, or of none; see `chat`."""
         given = {**self.sampling, **sampling} if sampling else self.sampling
         body = encode_request(self._name or "", messages, tools, given)
-        task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         assert task is not None
         claim = preferred = None
         avoid: Replica | None = None
@@ -226,7 +227,6 @@ class Model:
                 claim = session.budget.reserve(limit, *prices)
                 if claim is None:
                     claim = await session.budget.claim(limit, *prices)
-        loop = asyncio.get_running_loop()
         line = self._line
         again = False
         tries = 0

@@ -57,7 +57,8 @@ class TaskStore(Sequence[Task]):
     @overload
     def __getitem__(self, number: slice) -> list[Task]: ...
     def __getitem__(self, number: int | slice) -> Task | list[Task]:
-        if isinstance(number, slice):
+        if type(number) is not int:
+            assert isinstance(number, slice)
             return [self[one] for one in range(*number.indices(len(self)))]
         if number < 0:
             number += len(self)

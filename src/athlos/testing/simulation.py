@@ -40,7 +40,7 @@ _CEILING = 30 * 86_400.0  # seconds of simulated time
 _LATE = 0.001  # seconds by which a busy loop may be late
 _BUSY = 0.25  # how often it is
 _SPIN = 1_000  # iterations at one instant until time goes on all the same
-_ENDLESS = 1_000_000  # ... and until it is clear that nothing will ever happen
+_ENDLESS = 1_000_000  # ... and until it is clear that it never will
 _CANCELLED = 256  # cancelled timers until it is worth looking at sweeping them out
 
 
@@ -264,11 +264,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def _run_once(self) -> None:
         ready = self._ready
-        if ready or self._stopping:
-            self._spins += 1
-            if self._spins > _SPIN and not self._stopping:
-                self._advance()
-        else:
+        self._spins += 1
+        if not self._stopping and (not ready or self._spins > _SPIN):
             self._advance()
         todo = len(ready)
         self.trace = hash((self.trace, self._now, todo))
@@ -283,15 +280,18 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         while timers and timers[0][2]._cancelled:
             heappop(timers)
             self._dead -= 1
+        if self._spins > _ENDLESS:
+            self._spins = 0
+            self._give_up("callbacks call each other without end, and no time passes")
         if not timers:
             if not self._ready:
                 self._give_up("nothing is left that could happen")
-            if self._spins > _ENDLESS:
-                self._spins = 0
-                self._give_up("callbacks call each other without end and no time passes")
             return
-        self._spins = 0
-        first = max(timers[0][0], self._now)
+        first = timers[0][0]
+        if first > self._now:
+            self._spins = 0
+        else:
+            first = self._now
         if first > self._ceiling:
             self._ceiling = first + _CEILING  # for what ends the tasks
             self._give_up(f"the end was not reached in {_CEILING / 86_400:g} days")
