@@ -80,10 +80,12 @@ class Scenario:
         """Pauses it three times, for longer than an attempt may take."""
         for version in range(3):
             await collection.pause(cancel=self.rng.random() < 0.5)
-            sent = self.world.sent
-            await asyncio.sleep(self.rng.uniform(0, 2 * DEADLINE))
-            assert self.world.sent == sent, "a request was sent during a pause"
-            collection.resume(version)
+            try:
+                sent = self.world.sent
+                await asyncio.sleep(self.rng.uniform(0, 2 * DEADLINE))
+                assert self.world.sent == sent, "a request was sent during a pause"
+            finally:
+                collection.resume(version)
             await asyncio.sleep(self.rng.expovariate(0.1))
 
 

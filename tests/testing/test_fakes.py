@@ -117,7 +117,7 @@ def test_an_outage_refuses_and_resets_and_ends():
         for start in (0, 9, 10, 16, 29.5, 30):
             await asyncio.sleep(start - loop.time())
             before = loop.time()
-            seen.append((start, await outcome(fake), loop.time() - before))
+            seen.append((start, await outcome(fake), round(loop.time() - before, 3)))
         return seen, fake.met["outage"]
 
     seen, met = simulate(main)

@@ -261,7 +261,13 @@ def test_a_simulation_without_end_is_an_error():
         simulate(main)
 
 
-@pytest.mark.parametrize("wait", [lambda: asyncio.sleep(0), arrive], ids=["call_soon", "timers"])
+def timer():
+    future = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_later(0, future.set_result, None)
+    return future
+
+
+@pytest.mark.parametrize("wait", [lambda: asyncio.sleep(0), timer], ids=["call_soon", "timers"])
 def test_a_loop_that_never_waits_is_an_error(wait, monkeypatch):
     monkeypatch.setattr("athlos.testing.simulation._ENDLESS", 5_000)
 
@@ -271,6 +277,17 @@ def test_a_loop_that_never_waits_is_an_error(wait, monkeypatch):
 
     with pytest.raises(SimulationDeadlock, match="without end, and no time passes"):
         simulate(main)
+
+
+def test_much_that_takes_no_time_is_not_taken_for_it(monkeypatch):
+    monkeypatch.setattr("athlos.testing.simulation._ENDLESS", 5_000)
+
+    async def main():
+        for _ in range(6_000):
+            await arrive()
+        return now()
+
+    assert 0 < simulate(main) < 0.1
 
 
 def test_an_error_of_the_simulated_code_is_the_callers():

@@ -6,7 +6,8 @@ sampled. A quantity that the data cannot give is None, never NaN.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from math import ceil, comb, cos, floor, fsum, pi, sin, sqrt, tan
 from statistics import NormalDist
@@ -78,16 +79,21 @@ def clustered_mean(groups: Iterable[tuple[int, float]]) -> Mean:
     Args:
         groups: (number of values, sum of values) of each task; tasks without a value are ignored.
     """
-    known = [(count, total) for count, total in groups if count]
-    n = sum(count for count, _ in known)
+    return _clustered(Counter(groups))
+
+
+def _clustered(known: Counter[tuple[int, float]]) -> Mean:
+    """The same, with equal tasks counted: where rewards are 0 or 1, few differ."""
+    n = sum(count * times for (count, _), times in known.items())
     if not n:
         return Mean(None, None, None, 0, 0)
-    mean = fsum(total for _, total in known) / n
-    deviations = (total - count * mean for count, total in known)
-    half = half_width(fsum(d * d for d in deviations), n, len(known))
+    tasks = sum(times for (count, _), times in known.items() if count)
+    mean = fsum(total * times for (_, total), times in known.items()) / n
+    spread = fsum((total - count * mean) ** 2 * times for (count, total), times in known.items())
+    half = half_width(spread, n, tasks)
     if half is None:
-        return Mean(mean, None, None, n, len(known))
-    return Mean(mean, mean - half, mean + half, n, len(known))
+        return Mean(mean, None, None, n, tasks)
+    return Mean(mean, mean - half, mean + half, n, tasks)
 
 
 def half_width(spread: float, n: int, tasks: int) -> float | None:
@@ -166,12 +172,12 @@ def _check(n: int, passed: int, k: int) -> None:
 
 def pass_at_k_over_tasks(groups: Iterable[tuple[int, int]], k: int) -> AtK:
     """Mean pass@k over the tasks with at least k samples; `groups` holds (n, passed) of each."""
-    return _over_tasks((pass_at_k(n, c, k) for n, c in groups if n >= k), k, bounded=True)
+    return _over_tasks(groups, k, pass_at_k)
 
 
 def pass_hat_k_over_tasks(groups: Iterable[tuple[int, int]], k: int) -> AtK:
     """Mean pass^k over the tasks with at least k samples; `groups` holds (n, passed) of each."""
-    return _over_tasks((pass_hat_k(n, c, k) for n, c in groups if n >= k), k, bounded=True)
+    return _over_tasks(groups, k, pass_hat_k)
 
 
 def avg_at_k(groups: Iterable[tuple[int, float]], k: int) -> AtK:
@@ -184,14 +190,21 @@ def avg_at_k(groups: Iterable[tuple[int, float]], k: int) -> AtK:
         groups: (number of samples, sum of their rewards) of each task.
         k: Samples per task, at least 1.
     """
-    return _over_tasks((total / n for n, total in groups if n >= k), k, bounded=False)
+    found = clustered_mean((1, total / n) for n, total in groups if n >= k)
+    return AtK(k, found.mean, found.low, found.high, found.tasks)
 
 
-def _over_tasks(values: Iterable[float], k: int, *, bounded: bool) -> AtK:
-    """Mean of one value per task; a probability's interval is cut to [0, 1]."""
-    found = clustered_mean((1, value) for value in values)
+def _over_tasks(
+    groups: Iterable[tuple[int, int]], k: int, of: Callable[[int, int, int], float]
+) -> AtK:
+    """Mean of a probability over the tasks; its interval is cut to [0, 1]."""
+    values: Counter[tuple[int, float]] = Counter()
+    for (n, passed), times in Counter(groups).items():
+        if n >= k:
+            values[1, of(n, passed, k)] += times
+    found = _clustered(values)
     low, high = found.low, found.high
-    if bounded and low is not None and high is not None:
+    if low is not None and high is not None:
         low, high = max(low, 0.0), min(high, 1.0)
     return AtK(k, found.mean, low, high, found.tasks)
 

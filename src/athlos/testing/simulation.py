@@ -40,7 +40,8 @@ _CEILING = 30 * 86_400.0  # seconds of simulated time
 _LATE = 0.001  # seconds by which a busy loop may be late
 _BUSY = 0.25  # how often it is
 _SPIN = 1_000  # iterations at one instant until time goes on all the same
-_ENDLESS = 1_000_000  # ... and until it is clear that it never will
+_ENDLESS = 200_000  # ... and until it is clear that it never will
+_LEAST = 1e-6  # seconds that anything outside takes
 _CANCELLED = 256  # cancelled timers until it is worth looking at sweeping them out
 
 
@@ -223,9 +224,13 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         result: Any = None,
         error: BaseException | None = None,
     ) -> asyncio.TimerHandle:
-        """Ends a future `delay` seconds from now, as something from outside does."""
+        """Ends a future `delay` seconds from now, as something from outside does.
+
+        Nothing from outside comes at once: it takes a microsecond at least.
+        """
         args = (future, result, error)
-        return self._schedule(self._now + delay, True, _arrived, args, None)
+        when = self._now + (delay if delay > _LEAST else _LEAST)
+        return self._schedule(when, True, _arrived, args, None)
 
     def _schedule(
         self,
