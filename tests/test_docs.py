@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import athlos
+import athlos.errors
+from athlos import Call, Failure, Rollout, Summary
 from athlos.rows import read_task_file
 from athlos.testing import call, fake_model, scripted
 from tests.fake_server import FakeServer, text, tool_call
@@ -17,6 +19,8 @@ from tests.fake_server import FakeServer, text, tool_call
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 WRITE = ROOT / "docs/environments/write.md"
+TRAFFIC = ROOT / "docs/traffic.md"
+TRAINING = ROOT / "docs/training.md"
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
@@ -97,12 +101,13 @@ def test_the_judge_of_the_documentation_may_be_unreadable(tmp_path):
 
 
 def test_the_tests_of_the_documentation_pass(tmp_path):
-    (source,) = (block for block in blocks(WRITE, "python") if "def test_" in block)
-    (tmp_path / "test_shown.py").write_text(source)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_shown.py"]
+    shown = [block for block in blocks(WRITE, "python") if "def test_" in block]
+    for number, source in enumerate(shown):
+        (tmp_path / f"test_shown_{number}.py").write_text(source)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout
-    assert "2 passed" in done.stdout
+    assert "4 passed" in done.stdout
 
 
 def test_the_task_rows_of_the_documentation_are_read(tmp_path):
@@ -150,6 +155,66 @@ def test_the_api_example_runs_against_a_server():
     with FakeServer(reply, models=("Qwen/Qwen3-4B",)) as server:
         printed = run_script(ROOT / "examples/collect_api.py", server.url, "Qwen/Qwen3-4B")
     assert "over 8 rollouts of 4 tasks" in printed
+
+
+def test_the_budget_of_the_documentation_is_spent(tmp_path):
+    (source,) = blocks(TRAFFIC, "python")
+    (tmp_path / "shown.py").write_text(source)
+    printed = run_script(tmp_path / "shown.py")
+    assert "the budget is spent: 392 of 400 tokens" in printed
+    assert "scored=14, truncated=0, failed=0, cancelled=1, owed=5" in printed
+
+
+def test_the_training_loop_of_the_documentation_runs(tmp_path):
+    (source,) = blocks(TRAINING, "python")
+    (tmp_path / "shown.py").write_text(source)
+    *updates, dropped = run_script(tmp_path / "shown.py").splitlines()
+    assert [line.partition(":")[0] for line in updates] == [f"version {n}" for n in range(1, 6)]
+    right = [float(line.split(", ")[1].split()[0]) for line in updates]
+    assert right[0] < 0.5 <= right[-1]
+    assert dropped.startswith("dropped: {")
+
+
+def names(page: Path, prefix: str) -> set[str]:
+    return set(re.findall(rf"`{prefix}([\w.-]+)", page.read_text()))
+
+
+def test_the_options_of_the_documentation_are_those_of_the_command():
+    printed = subprocess.run(
+        [sys.executable, "-m", "athlos", "run", "--help"],
+        capture_output=True, text=True, timeout=60, check=True,
+    ).stdout  # fmt: skip
+    there = set(re.findall(r"--([a-z][a-z-]*)", printed)) | {"env.KEY", "sampling.KEY"}
+    shown = names(ROOT / "docs/running.md", "--")
+    assert there - {"help", "env", "sampling", "env.KEY", "sampling.KEY"} <= shown
+    for page in ("outcomes", "durability", "traffic", "training"):
+        assert names(ROOT / f"docs/{page}.md", "--") <= there
+
+
+def test_the_fields_of_records_and_policies_are_documented():
+    records = (ROOT / "docs/records.md").read_text()
+    for kind in (Rollout, Call, Failure, Summary):
+        for name in kind.__struct_fields__:
+            assert f"`{name}`" in records, f"{kind.__name__}.{name}"
+    training = TRAINING.read_text()
+    for kind in (athlos.GroupPolicy, athlos.Group):
+        for name in kind.__struct_fields__:
+            assert f"| `{name}` |" in training, f"{kind.__name__}.{name}"
+
+
+def test_every_failure_class_is_documented():
+    outcomes = (ROOT / "docs/outcomes.md").read_text()
+    for name in athlos.errors.__all__:
+        kind = getattr(athlos.errors, name)
+        if issubclass(kind, athlos.AthlosError):
+            assert f"| `{kind.failure_class}` |" in outcomes
+
+
+def test_every_page_is_in_the_navigation():
+    navigation = (ROOT / "mkdocs.yml").read_text()
+    docs = ROOT / "docs"
+    for page in docs.rglob("*.md"):
+        assert str(page.relative_to(docs)) in navigation
 
 
 def test_every_example_is_run_here():

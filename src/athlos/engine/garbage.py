@@ -22,17 +22,21 @@ _LEAST = 1.0  # seconds between two looks at them
 
 _users = 0
 _before = gc.get_threshold()
+_frozen = False
 _next = math.inf
 
 
 @contextmanager
 def calm_garbage_collection() -> Iterator[None]:
     """Leaves the old objects to `collect_garbage`, until the last user leaves."""
-    global _users, _before, _next
+    global _users, _before, _frozen, _next
     _users += 1
     if _users == 1 and gc.isenabled():  # else whoever switched it off knows why
         _before = gc.get_threshold()
         gc.set_threshold(*_YOUNG)
+        _frozen = not gc.get_freeze_count()  # else somebody else has a use for it
+        if _frozen:
+            gc.freeze()  # what was there before will be there afterwards
         _next = time.monotonic() + _LEAST
     try:
         yield
@@ -40,6 +44,8 @@ def calm_garbage_collection() -> Iterator[None]:
         _users -= 1
         if not _users and _next < math.inf:
             gc.set_threshold(*_before)
+            if _frozen:
+                gc.unfreeze()
             _next = math.inf
 
 

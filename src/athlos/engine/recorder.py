@@ -23,7 +23,7 @@ __all__ = ["AT_RISK", "Recorder"]
 AT_RISK = 256
 """Records that a crash of the machine may take; none if the run is durable."""
 _INTERVAL = 1.0
-_GATHER = 0.005  # seconds in which outcomes are gathered for one write: it costs as one would
+_GATHER = 0.02  # seconds in which outcomes are gathered: together they cost a fraction
 
 
 class Recorder:
@@ -48,7 +48,7 @@ class Recorder:
         self._hand_out = hand_out
         self._fail = fail
         self._limit = 0 if durable else AT_RISK
-        self._batch: list[tuple[int, Rollout | Failure, bytes]] = []
+        self._batch: list[tuple[int, Rollout | Failure, bytes | None]] = []
         self._held: deque[Callable[[], None] | tuple[int, Rollout | Failure]] = deque()
         self._written = 0  # outcomes that are in the file
         self._safe = 0  # ... and on the disk
@@ -59,16 +59,20 @@ class Recorder:
         self._closing = False
         self._failed = False
 
-    def keep(self, number: int, outcome: Rollout | Failure) -> Rollout | Failure:
-        """Takes the outcome of an attempt at a task; returns what is written of it.
+    def keep(self, number: int, outcome: Rollout | Failure) -> None:
+        """Takes the outcome of an attempt at a task.
 
-        That is a failure if the environment put something into a rollout that no record can hold.
+        What is written and handed out is a failure if the environment put something into a rollout
+        that no record can hold.
         """
-        if self._folder is None:
-            self._hand_out(number, outcome)
-            return outcome
-        outcome, line = _encode(outcome)
-        self._add((number, outcome, line))
+        self._add(number, outcome, None)
+
+    def settle(self, number: int, outcome: Rollout | Failure) -> Rollout | Failure:
+        """As `keep`; returns what will be written, for those who cannot wait."""
+        line = None
+        if self._folder is not None:
+            outcome, line = _encode(outcome)
+        self._add(number, outcome, line)
         return outcome
 
     def then(self, call: Callable[[], None]) -> None:
@@ -80,15 +84,22 @@ class Recorder:
             self._held.append(call)
             self._release()
 
-    def _add(self, record: tuple[int, Rollout | Failure, bytes]) -> None:
+    def _add(self, number: int, outcome: Rollout | Failure, line: bytes | None) -> None:
+        if self._folder is None:
+            self._hand_out(number, outcome)
+            return
         if not self._batch:
             asyncio.get_running_loop().call_later(_GATHER, self._flush)
-        self._batch.append(record)
+        self._batch.append((number, outcome, line))
 
     def _flush(self) -> None:
-        batch, self._batch = self._batch, []
-        if not batch or self._folder is None or self._failed:
+        kept, self._batch = self._batch, []
+        if not kept or self._folder is None or self._failed:
             return
+        batch = [
+            (number, *_encode(outcome)) if line is None else (number, outcome, line)
+            for number, outcome, line in kept
+        ]
         try:
             self._folder.add(batch)
         except ConfigError as error:

@@ -162,7 +162,7 @@ class Workers:
     async def _settle(self, groups: Groups, job: Job, outcome: Rollout | Failure) -> None:
         final, group = await groups.settle(job, outcome)
         for one in final:
-            kept = self._recorder.keep(job.number, one)
+            kept = self._recorder.settle(job.number, one)
             if kept is not one and group is not None:  # no record can hold it
                 group.rollouts = [rollout for rollout in group.rollouts if rollout is not one]
                 if isinstance(kept, Failure):

@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 _BLOCK = 1 << 20
 _AHEAD = 1 << 16  # tasks are mostly taken in order, so a read brings the next ones too
+_KEPT = 10_000  # tasks that need not be read again, if they were made just now
 
 
 class _Named(Struct):
@@ -41,6 +42,7 @@ class TaskStore(Sequence[Task]):
     def __init__(self, path: Path) -> None:
         self._journal = Journal(path)
         self._ends = array("Q")  # of each line
+        self._kept: list[Task] = []  # the first ones, if the file was empty
         self._block = b""
         self._start = 0  # of the block
         try:
@@ -57,8 +59,9 @@ class TaskStore(Sequence[Task]):
     @overload
     def __getitem__(self, number: slice) -> list[Task]: ...
     def __getitem__(self, number: int | slice) -> Task | list[Task]:
-        if type(number) is not int:
-            assert isinstance(number, slice)
+        if type(number) is int and 0 <= number < len(self._kept):
+            return self._kept[number]
+        if isinstance(number, slice):
             return [self[one] for one in range(*number.indices(len(self)))]
         if number < 0:
             number += len(self)
@@ -74,6 +77,8 @@ class TaskStore(Sequence[Task]):
         """Adds tasks in one write; `sync` puts them on the disk."""
         if not tasks:
             return
+        if len(self._kept) == len(self._ends):
+            self._kept += tasks[: _KEPT - len(self._kept)]
         lines = [msgspec.json.encode(task) + b"\n" for task in tasks]
         end = self._journal.size
         self._journal.append(b"".join(lines))
@@ -84,7 +89,7 @@ class TaskStore(Sequence[Task]):
     def cut(self, count: int) -> None:
         """Forgets all tasks but the first `count`."""
         if self._journal.cut(self._ends[count - 1] if count else 0):
-            del self._ends[count:]
+            del self._ends[count:], self._kept[count:]
             self._block = b""
 
     def cut_damaged(self, first: int) -> None:
