@@ -72,9 +72,10 @@ class ToolLoop(Struct, frozen=True, kw_only=True):
                 timing.model += time.monotonic() - clock
             _record(rollout, reply, started)
             message = reply.choices[0].message
+            reason = reply.choices[0].finish_reason
+            del reply  # thousands of attempts wait for the next one
             rollout.messages.append(message)
             rollout.turns += 1
-            reason = reply.choices[0].finish_reason
             if reason == "length":
                 return _end(rollout, "truncated", self._cut_by(rollout, model, sampling))
             if reason == "content_filter":

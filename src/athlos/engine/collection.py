@@ -340,8 +340,9 @@ class Collection:
             tasks, self._order(len(tasks)), samples, width, progress, self._groups
         )
         recorder = self._recorder = Recorder(
-            self._folder, self._take, self._fail, durable=self._durable
-        )
+            self._folder, self._take, self._fail, durable=self._durable,
+            texts=self._wants is not type(None) or self._groups is not None,
+        )  # fmt: skip
         self._workers = Workers(
             attempts, jobs, recorder, self._groups, self._complete,
             concurrency=self._concurrency, tries=self._tries,

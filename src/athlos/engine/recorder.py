@@ -23,6 +23,7 @@ __all__ = ["AT_RISK", "Recorder"]
 AT_RISK = 256
 """Records that a crash of the machine may take; none if the run is durable."""
 _INTERVAL = 1.0
+_FULL = 128  # outcomes that are not kept waiting for more
 _GATHER = 0.02  # seconds in which outcomes are gathered: together they cost a fraction
 
 
@@ -32,6 +33,8 @@ class Recorder:
     Args:
         folder: Where to write; None hands out at once.
         durable: Hand nothing out that is not on the disk.
+        texts: Whether rollouts are handed out with their messages. If nobody reads them, they need
+            not be in memory while the disk is waited for.
         hand_out: Gets the number of the task and each outcome, once.
         fail: Called with the reason when the folder cannot be written any more.
     """
@@ -43,11 +46,13 @@ class Recorder:
         fail: Callable[[ConfigError], None],
         *,
         durable: bool = False,
+        texts: bool = True,
     ) -> None:
         self._folder = folder
         self._hand_out = hand_out
         self._fail = fail
         self._limit = 0 if durable else AT_RISK
+        self._texts = texts
         self._batch: list[tuple[int, Rollout | Failure, bytes | None]] = []
         self._held: deque[Callable[[], None] | tuple[int, Rollout | Failure]] = deque()
         self._written = 0  # outcomes that are in the file
@@ -91,6 +96,8 @@ class Recorder:
         if not self._batch:
             asyncio.get_running_loop().call_later(_GATHER, self._flush)
         self._batch.append((number, outcome, line))
+        if len(self._batch) >= _FULL:
+            self._flush()
 
     def _flush(self) -> None:
         kept, self._batch = self._batch, []
@@ -106,7 +113,10 @@ class Recorder:
             self._broken(error)
             return
         self._written += len(batch)
-        self._held.extend((number, outcome) for number, outcome, _ in batch)
+        for number, outcome, _ in batch:
+            if not self._texts and isinstance(outcome, Rollout):
+                outcome.messages = []
+            self._held.append((number, outcome))
         self._release()
         if self._written - self._safe >= max(self._limit, 1):
             self._wanted.set()

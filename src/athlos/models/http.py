@@ -63,13 +63,15 @@ class HttpTransport:
         )
         self._client: Client | None = Client(self._transport)
         self._base = base_url
+        self._urls: dict[str, str] = {}  # by path; thousands of requests share them
 
     async def send(self, method: str, path: str, body: bytes | None = None) -> Response:
         """Sends one request; see `Transport.send`."""
         if self._client is None:
             raise TransportError("connect", "the model client is closed")
         try:
-            reply = await self._client.execute(method, self._base + path, self._headers, body)
+            url = self._urls.get(path) or self._urls.setdefault(path, self._base + path)
+            reply = await self._client.execute(method, url, self._headers, body)
         except ConnectionError as error:  # first: a connect time-out is a TimeoutError, too
             raise TransportError("connect", _cause(error)) from error
         except TimeoutError as error:

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 _BLOCK = 1 << 20
 _AHEAD = 1 << 16  # tasks are mostly taken in order, so a read brings the next ones too
-_KEPT = 10_000  # tasks that need not be read again, if they were made just now
+_KEPT = 4_096  # tasks that need not be read again, if they were made just now
 
 
 class _Named(Struct):
