@@ -62,6 +62,8 @@ class FakeServer:
     Attributes:
         requests: Bodies of the chat requests, in the order of arrival.
         authorizations: The `Authorization` header of each, or None.
+        outage: What happens to every chat request while it is set. Requests that an outage made
+            hang are answered, late, when it ends.
     """
 
     def __init__(
@@ -72,7 +74,10 @@ class FakeServer:
         latency: float = 0.0,
         models: tuple[str, ...] = ("fake",),
         api_key: str | None = None,
+        port: int = 0,
     ) -> None:
+        self.port = port  # of one that was there before; 0 takes any
+        self.outage: Fault | None = None
         self._policy = policy
         self._chaos = chaos
         self._latency = latency
@@ -109,7 +114,7 @@ class FakeServer:
     async def _main(self) -> None:
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        server = await asyncio.start_server(self._connection, "127.0.0.1", 0, backlog=4096)
+        server = await asyncio.start_server(self._connection, "127.0.0.1", self.port, backlog=4096)
         self.port = server.sockets[0].getsockname()[1]
         self._started.set()
         await self._stop.wait()
@@ -152,7 +157,9 @@ class FakeServer:
         request = json.loads(body)
         self.requests.append(request)
         self.authorizations.append(headers.get("authorization"))
-        fault = self._chaos(self._count, connection) if self._chaos else None
+        fault = self.outage
+        if fault is None and self._chaos:
+            fault = self._chaos(self._count, connection)
         self.in_flight += 1
         self.most_in_flight = max(self.in_flight, self.most_in_flight)
         try:
@@ -160,6 +167,10 @@ class FakeServer:
                 await asyncio.sleep(self._latency)
         finally:
             self.in_flight -= 1
+        while fault is not None and fault is self.outage and fault.hang:
+            await asyncio.sleep(0.05)
+            if fault is not self.outage:
+                fault = None
         if fault is None:
             answer = json.dumps(self._policy(request)).encode()
             return await _write(writer, 200, {}, answer)

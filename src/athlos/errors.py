@@ -118,6 +118,7 @@ class JudgeError(AthlosError):
     """A judge model failed, or its verdict could not be read."""
 
     failure_class = "judge_error"
+    retryable = True
 
 
 class SandboxError(AthlosError):

@@ -124,7 +124,7 @@ def test_an_error_is_attributed_where_it_was_raised(where, failure_class, error)
 @pytest.mark.parametrize(
     ("error", "failure_class", "retryable"),
     [
-        (JudgeError("x"), "judge_error", False),
+        (JudgeError("x"), "judge_error", True),
         (SandboxError("x"), "sandbox_error", True),
         (ModelError("x", retryable=True), "model_error", True),
         (ConfigError("x"), "config_error", False),

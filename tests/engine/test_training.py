@@ -16,6 +16,7 @@ from athlos import (
     read_rollouts,
     reward,
 )
+from athlos.metrics.run import summarize_run
 from athlos.testing import fake_model, simulate
 
 
@@ -266,3 +267,46 @@ def test_a_resumed_training_run_does_not_repeat_samples(tmp_path):
 def test_a_policy_that_makes_no_sense_is_refused(options):
     with pytest.raises(ConfigError, match=next(iter(options))):
         GroupPolicy(**options)
+
+
+def test_a_resumed_run_with_a_curriculum_adds_up(tmp_path):
+    out = tmp_path / "run"
+    policy = GroupPolicy(epochs=None, curriculum=Curriculum())
+    for _ in range(3):
+        collection, _, _ = gather(Sure, policy=policy, most=4, concurrency=6, out=out, seed=3)
+        account = collection.summary().accounting
+        assert account.scored == len(list(read_rollouts(out)))
+        assert account.offered == account.scored + account.cancelled + account.owed
+    _, summary = summarize_run(out)
+    assert summary.accounting.scored == account.scored
+
+
+def test_another_width_of_groups_is_another_run(tmp_path):
+    out = tmp_path / "run"
+    gather(Timed, policy=GroupPolicy(oversample=1), out=out)
+    with pytest.raises(ConfigError, match="group_width was 5, is now 6"):
+        gather(Timed, policy=GroupPolicy(oversample=2), out=out)
+
+
+def test_a_complete_group_that_went_stale_is_begun_again():
+    async def main():
+        collection = collect(
+            Timed, fake_model(lambda _: "Done."), samples=2, concurrency=4,
+            groups=GroupPolicy(epochs=None, max_staleness=0),
+        )  # fmt: skip
+        collection.resume(version=0)
+        seen = []
+        stream = collection.groups()
+        async for group in stream:
+            assert group.version == collection._model.version
+            seen.append(group.task.id)
+            await asyncio.sleep(1.5)
+            collection.resume(version=len(seen))
+            if len(seen) == 20:
+                break
+        await stream.aclose()
+        return seen, collection.dropped
+
+    seen, dropped = simulate(main)
+    assert set(seen) == {f"t{index}" for index in range(6)}
+    assert dropped["stale"] > 0

@@ -24,6 +24,7 @@ __all__ = ["Display", "print_result"]
 
 _LIVE_INTERVAL = 0.25
 _PLAIN_INTERVAL = 10.0
+_SILENCE = 3.0  # seconds before the first attempt without a word
 
 
 class Display:
@@ -63,11 +64,15 @@ class Display:
             self._live.stop()
 
     async def _tick(self) -> None:
-        last = time.monotonic()
+        began = last = time.monotonic()
+        waiting = False
         while True:
             await asyncio.sleep(_LIVE_INTERVAL)
             collection = self._collection
             if collection.started is None:
+                if not waiting and time.monotonic() - began >= _SILENCE:
+                    waiting = True
+                    self.say(f"waiting for {collection.preparing}")
                 continue
             if not self._announced:
                 self._announced = True
@@ -170,7 +175,7 @@ def print_result(collection: Collection, *, as_json: bool) -> None:
         console.print(Text(printable(goes_on(collection, collection.ceiling)), "yellow"))
     elif collection.stopped:
         console.print(Text(printable(goes_on(collection)), "yellow"))
-    elif any(f.retryable or f.failure_class != "model_error" for f in collection.failures):
+    elif any(f.retryable for f in collection.failures):
         out = printable(shlex.quote(str(collection.out)))
         console.print(Text(f"the same command with --out {out} tries the failed ones again", "dim"))
 

@@ -113,6 +113,7 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
         roles = {
             role: _model(
                 s.model, s.base_url, s.api_key_env, sampling=s.sampling, price=s.price,
+                deadlines=deadlines, retry=self.retry,
                 connections=s.concurrency or _ROLE_CONNECTIONS,
             )
             for role, s in self.models.items()
@@ -153,6 +154,12 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
             raise ConfigError(
                 "max_cost needs to know what tokens cost",
                 hint="--price 0.15 0.60: what a million prompt and a million sampled tokens cost.",
+            )
+        free = [role for role, settings in self.models.items() if settings.price is None]
+        if self.max_cost is not None and free:
+            raise ConfigError(
+                f"max_cost needs to know what the model in the role {free[0]!r} costs",
+                hint=f"Write `price: [0.15, 0.60]` under `models: {free[0]}:`; 0 is a price, too.",
             )
         if self.max_tokens_total is None and self.max_cost is None:
             return None

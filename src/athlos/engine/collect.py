@@ -114,6 +114,7 @@ def collect(
         samples=samples,
         limit=limit,
         seed=seed,
+        group_width=None if groups is None else samples + groups.oversample,
         tasks_file=source.file,
         tasks_digest=source.digest,
         roles={

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from pathlib import Path
@@ -30,9 +30,10 @@ from athlos.metrics.summary import Summary, Tally
 from athlos.models.budget import Budget
 from athlos.models.client import Model
 from athlos.runs.folder import RunFolder
+from athlos.runs.index import Entry, RolloutEntry
 from athlos.runs.read import read_rollouts
 from athlos.runs.spec import RunSpec
-from athlos.types import Failure, Rollout, Task
+from athlos.types import Failure, Rollout, Task, Usage
 
 __all__ = ["Collection"]
 
@@ -51,6 +52,7 @@ class Collection:
         repaired: Bytes of torn records that were cut off when the folder was opened.
         started: `time.monotonic()` at the start of the first attempt; None before.
         dropped: Groups that `groups` left out, by reason.
+        preparing: What it waits for before the first attempt.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Collection:
         self.repaired = 0
         self.started: float | None = None
         self.dropped: dict[str, int] = {}
+        self.preparing = ""
         self._env = env
         self._reference = reference
         self._config = config
@@ -154,7 +157,7 @@ class Collection:
             return None
         if self._policy is None or self._jobs is None:
             return len(self._tasks) * self.spec.samples
-        return self._jobs.begun
+        return self.tally.counted + self._jobs.fresh - self._ledger.firsts
 
     @property
     def done(self) -> int:
@@ -224,10 +227,13 @@ class Collection:
         async with aclosing(self._hand_out(Group)) as groups:
             async for group in groups:
                 assert self._groups is not None
+                stale = self._groups.dropped["stale"]
                 kept = self._groups.keeps(group, self._model.version)
-                self.dropped = dict(self._groups.dropped)
+                self.dropped = {reason: n for reason, n in self._groups.dropped.items() if n}
                 if kept:
                     yield group
+                elif self._groups.dropped["stale"] > stale and self._jobs is not None:
+                    self._jobs.begin_again(group.number)
 
     async def close_models(self) -> None:
         """Closes the policy and the other models, for a caller that made them for it."""
@@ -294,7 +300,9 @@ class Collection:
 
     async def _conduct(self) -> None:
         for model in (self._model, *self._models.values()):
+            self.preparing = f"the model server at {model.base_url}"
             await model.connect()
+        self.preparing = f"the tasks of {self._env.name}"
         self.spec.model.name = self._model.name
         for role, model in self._models.items():
             self.spec.roles[role].name = model.name
@@ -309,10 +317,13 @@ class Collection:
                 stack.callback(self._folder.close)
                 self.repaired = self._folder.repaired
             self._tasks = await plan_tasks(self._source, self._folder, self.spec.limit)
+            order = self._order(len(self._tasks))
+            if self._budget is not None:
+                self._charge(self._budget)
             earlier = self._folder.entries() if self._folder is not None else iter(())
-            catching_up = asyncio.create_task(self._ledger.catch_up(earlier))
+            catching_up = asyncio.create_task(self._ledger.catch_up(self._told(earlier, order)))
             try:
-                await self._collect(stack, self._tasks)
+                await self._collect(stack, self._tasks, order)
                 await catching_up
             finally:
                 catching_up.cancel()
@@ -321,7 +332,23 @@ class Collection:
             if self._folder is not None:
                 self._folder.write_metrics(self.summary())
 
-    async def _collect(self, stack: AsyncExitStack, tasks: Sequence[Task]) -> None:
+    def _charge(self, budget: Budget) -> None:
+        """Counts what earlier parts of the run spent: a ceiling is one for the whole run."""
+        prices = {role: model.price for role, model in self._models.items()}
+        for entry in self._folder.entries() if self._folder is not None else ():
+            spent = Usage(entry.usage.prompt_tokens, entry.usage.completion_tokens)
+            budget.spend(spent, *(self._model.price or (None, None)), calls=len(entry.calls))
+            for role, usage in entry.role_usage.items():
+                budget.spend(usage, *(prices.get(role) or (None, None)))
+
+    def _told(self, entries: Iterator[Entry], order: Order) -> Iterator[Entry]:
+        """Passes on what earlier parts of the run did, and tells the order of the tasks of it."""
+        for entry in entries:
+            if isinstance(entry, RolloutEntry):
+                order.told(entry.task, int(entry.reward >= self._env.pass_threshold), 1)
+            yield entry
+
+    async def _collect(self, stack: AsyncExitStack, tasks: Sequence[Task], order: Order) -> None:
         samples, policy = self.spec.samples, self._policy
         progress = None
         at_most: int | None = len(tasks) * samples if policy is None else None
@@ -334,11 +361,9 @@ class Collection:
             return
         attempts = await self._attempts(stack)
         if policy is not None or self._wants is Group or _compares(self._env):
-            self._groups = Groups(attempts, samples, policy, self._stored())
-        width = samples + (policy.oversample if policy is not None else 0)
-        jobs = self._jobs = Jobs(
-            tasks, self._order(len(tasks)), samples, width, progress, self._groups
-        )
+            self._groups = Groups(attempts, samples, policy, self._stored(tasks))
+        width = self.spec.group_width or samples
+        jobs = self._jobs = Jobs(tasks, order, samples, width, progress, self._groups)
         recorder = self._recorder = Recorder(
             self._folder, self._take, self._fail, durable=self._durable,
             texts=self._wants is not type(None) or self._groups is not None,
@@ -385,10 +410,24 @@ class Collection:
         rng = random.Random(self.spec.seed or 0)
         return CurriculumOrder(policy.curriculum, tasks, policy.epochs, rng)
 
-    def _stored(self) -> Iterator[Rollout]:
-        """What earlier parts of the run wrote, for the groups that are not complete."""
-        if self._folder is not None and self._folder.resumed:
-            yield from read_rollouts(self._folder.path)
+    def _stored(self, tasks: Sequence[Task]) -> Iterator[Rollout]:
+        """What earlier parts of the run wrote of the groups that are not complete."""
+        if self._folder is None or not self._folder.resumed:
+            return
+        width = self.spec.group_width or self.spec.samples
+        have = Counter(
+            (entry.task, entry.sample // width)
+            for entry in self._folder.entries()
+            if isinstance(entry, RolloutEntry)
+        )
+        partial = {
+            (tasks[number].id, group)
+            for (number, group), count in have.items()
+            if count < self.spec.samples and number < len(tasks)
+        }
+        for rollout in read_rollouts(self._folder.path) if partial else ():
+            if (rollout.task_id, rollout.sample // width) in partial:
+                yield rollout
 
 
 def _compares(env: type[Environment]) -> bool:

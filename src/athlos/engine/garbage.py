@@ -3,7 +3,7 @@
 Python looks for cycles in everything that is alive each time that grew by a quarter. With 10,000
 attempts in flight that is seconds at a time, for nothing: what an attempt leaves is freed without.
 So during a collection the old objects are looked at between attempts, for a fixed share of the
-time. `docs/benchmarks.md` has the figures.
+time. `docs/decisions/0007-hot-path.md` has the figures.
 """
 
 from __future__ import annotations

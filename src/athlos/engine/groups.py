@@ -54,6 +54,7 @@ class Group(Struct):
     """The rollouts of one task that a trainer gets at once.
 
     Attributes:
+        number: Position of the task in the run.
         rollouts: At most `samples`, by sample. Only they have a reward: a baseline or an advantage
             is made of them alone.
         failures: The attempts that ended otherwise, cancelled stragglers aside.
@@ -61,6 +62,7 @@ class Group(Struct):
     """
 
     task: Task
+    number: int
     rollouts: list[Rollout]
     failures: list[Failure]
     version: int | None = None
@@ -172,7 +174,9 @@ class Groups:
                 straggler.give_up(_CUT)
             final += await self._compare(group)
             group.rollouts.sort(key=lambda rollout: rollout.sample)
-            completed = Group(group.task, group.rollouts, group.failures, group.version)
+            completed = Group(
+                group.task, group.number, group.rollouts, group.failures, group.version
+            )
         if not group.jobs:
             self._open.pop(key, None)
         return final, completed

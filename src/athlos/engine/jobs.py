@@ -27,7 +27,7 @@ class Jobs:
         groups: Is told of each group that begins.
 
     Attributes:
-        begun: Samples of all groups begun in this part of the run, those skipped included.
+        fresh: Samples that were begun in this part of the run and never before.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Jobs:
         self._rounds = array("L", bytes(array("L").itemsize * len(tasks)))  # groups begun, by task
         self._group: deque[Job] = deque()
         self._again: deque[Job] = deque()
-        self.begun = 0
+        self.fresh = 0
 
     def next(self, *, only_begun: bool = False) -> Job | None:
         """The next attempt; None if there is none.
@@ -80,17 +80,19 @@ class Jobs:
     def _begin(self, number: int) -> None:
         first = self._rounds[number] * self._width
         self._rounds[number] += 1
-        self.begun += self._width
         progress = self._progress
         samples = range(first, first + self._width)
         if progress is None:
             task = self._tasks[number]
+            self.fresh += self._width
             self._group.extend([Job(task, number, sample) for sample in samples])
         else:
             owed = [sample for sample in samples if not progress.done(number, sample)]
             if self._width - len(owed) >= self._samples:
                 return  # the others were stragglers
             task = self._tasks[number]
-            self._group.extend([Job(task, number, s, progress.attempts(number, s)) for s in owed])
+            jobs = [Job(task, number, s, progress.attempts(number, s)) for s in owed]
+            self.fresh += sum(not job.attempt for job in jobs)
+            self._group.extend(jobs)
         if self._groups is not None:
             self._groups.begin(self._group)

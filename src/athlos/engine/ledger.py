@@ -20,6 +20,7 @@ class Ledger:
     Attributes:
         tally: Everything that a summary is made of.
         rollouts: Those of this part of the run.
+        firsts: Outcomes of first attempts in this part of the run.
         failures: Failed attempts of this part of the run, cancelled ones included.
         tokens: Sampled tokens of this part of the run.
     """
@@ -29,7 +30,7 @@ class Ledger:
         self.failures: list[Failure] = []
         self.tokens = 0
         self._failed: dict[tuple[int, int], None] = {}
-        self.rollouts = 0
+        self.rollouts = self.firsts = 0
 
     @property
     def ended(self) -> int:
@@ -39,6 +40,7 @@ class Ledger:
     def add(self, number: int, outcome: Rollout | Failure) -> None:
         """Counts an outcome of an attempt at a task."""
         self.tokens += outcome.usage.completion_tokens
+        self.firsts += not outcome.attempt
         if isinstance(outcome, Rollout):
             self.rollouts += 1
             if self._failed:

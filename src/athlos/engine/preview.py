@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -14,6 +13,7 @@ from athlos.engine.roles import Roles
 from athlos.engine.shared import enter_shared
 from athlos.environment import Environment
 from athlos.errors import ConfigError
+from athlos.timeouts import time_limit
 from athlos.types import Message
 
 __all__ = ["Preview", "preview"]
@@ -67,7 +67,8 @@ async def preview(
         chosen = found[position]
     if chosen is None:
         raise ConfigError(f"{env.name} has no task {task!r} (it has {len(found)} here)")
-    async with asyncio.timeout(_TIMEOUT), AsyncExitStack() as stack:
+    async with AsyncExitStack() as stack:
+        stack.enter_context(time_limit(_TIMEOUT))
         shared = await enter_shared(env, config, stack)
         instance = env(chosen, config=config, shared=shared, models=Roles({}))
         try:

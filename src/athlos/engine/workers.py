@@ -59,6 +59,7 @@ class Workers:
         self._may_begin = asyncio.Event()
         self._may_begin.set()
         self._full = self._paused = False
+        self._dropped = False
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self, at_most: int | None) -> None:
@@ -87,7 +88,7 @@ class Workers:
     def drop(self, reason: str) -> None:
         """Begins no further attempt and gives up those under way."""
         self.stop()
-        self._groups_end = True
+        self._dropped = True
         for job in list(self.running):
             job.give_up(reason)
 
@@ -116,12 +117,10 @@ class Workers:
         else:
             self._may_begin.set()
 
-    _groups_end = False
-
     def _next(self) -> Job | None:
         if not self.stopping:
             return self._jobs.next()
-        if self._groups is None or self._groups_end or self.ceiling:
+        if self._groups is None or self._dropped or self.ceiling:
             return None
         return self._jobs.next(only_begun=True)
 

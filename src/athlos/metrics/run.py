@@ -30,7 +30,7 @@ def summarize_run(run: Path) -> tuple[RunSpec, Summary]:
     for failure in read_records(run, "failures.jsonl", FailureStats):
         tally.add_failure(numbers.setdefault(failure.task_id, len(numbers)), failure)
     return spec, tally.summary(
-        offered=tasks * spec.samples,
+        offered=tasks * spec.samples if spec.group_width is None else None,
         samples=spec.samples,
         pass_threshold=spec.environment.pass_threshold,
     )

@@ -317,11 +317,16 @@ class Tally:
                 table.seen = len(table.tasks)
         return self._live.estimate()
 
-    def summary(self, *, offered: int, samples: int, pass_threshold: float = 1.0) -> Summary:
+    @property
+    def counted(self) -> int:
+        """Samples with at least one record."""
+        return self._scored + self._truncated + self._failed + self._cancelled
+
+    def summary(self, *, offered: int | None, samples: int, pass_threshold: float = 1.0) -> Summary:
         """All figures so far; linear in tasks and rollouts.
 
         Args:
-            offered: Tasks times samples of the run.
+            offered: Tasks times samples of the run; None if no more than what was counted.
             samples: Rollouts asked for per task: the largest k of pass@k.
             pass_threshold: A rollout passes if its reward is at least this, up to rounding.
 
@@ -329,7 +334,7 @@ class Tally:
             AthlosError: The samples do not add up: more were counted than offered, for example.
         """
         tables = self._tables.values()
-        accounting = self._account(offered)
+        accounting = self._account(self.counted if offered is None else offered)
         rollouts = sum(len(table.tasks) for table in tables)
         failed_attempts = sum(self._failed_attempts.values())
         reward = self._series([(table, 0) for table in tables])

@@ -25,10 +25,10 @@ class Budget:
     """What calls may spend, and what they have spent.
 
     A call claims what it is expected to spend before it is sent: as much as calls spent on average
-    so far, or its `max_tokens` while no call has ended. It is refused if it does not fit into what
-    is left; if only the claims of calls under way are in its way, it waits for one of them to end.
-    So what is spent in the end is the ceiling, with an error of at most what calls differ from
-    their average.
+    so far, or its `max_tokens` while no call has ended; without one, the first call goes alone. It
+    is refused if it does not fit into what is left; if only the claims of calls under way are in
+    its way, it waits for one of them to end. So what is spent in the end is the ceiling, with an
+    error of at most what calls differ from their average.
 
     Args:
         max_tokens: Prompt and completion tokens in all; None is no ceiling.
@@ -107,11 +107,14 @@ class Budget:
             if max_tokens is not None:
                 completion = min(completion, max_tokens)
         else:
-            prompt, completion = 0.0, float(max_tokens or 0)
+            prompt, completion = 0.0, math.inf if max_tokens is None else float(max_tokens)
         tokens = prompt + completion
         cost = self._price(prompt, completion, prompt_price, completion_price)
         if not self.calls:  # hardly any will sample all that it may: one goes, and shows
-            tokens, cost = min(tokens, left_tokens), min(cost, left_cost)
+            tokens = min(tokens, left_tokens)
+            cost = left_cost if max_tokens is None else min(cost, left_cost)
+        tokens = 0.0 if self.max_tokens is None else tokens  # infinite claims could not be released
+        cost = 0.0 if self.max_cost is None else cost
         if tokens > left_tokens or cost > left_cost:
             self._refuse()
         if tokens + self._claimed_tokens > left_tokens or cost + self._claimed_cost > left_cost:
@@ -158,11 +161,13 @@ class Budget:
         usage: Usage,
         prompt_price: float | None = None,
         completion_price: float | None = None,
+        *,
+        calls: int = 1,
     ) -> None:
-        """Counts what one call spent."""
+        """Counts what one call spent, or several."""
         self.prompt_tokens += usage.prompt_tokens
         self.completion_tokens += usage.completion_tokens
-        self.calls += 1
+        self.calls += calls
         self.cost += self._price(
             usage.prompt_tokens, usage.completion_tokens, prompt_price, completion_price
         )

@@ -50,6 +50,7 @@ class Line:
         self._timer: asyncio.TimerHandle | None = None
         self._when = math.inf
         self._idle: list[asyncio.Future[None]] = []
+        self._late: list[asyncio.Future[None]] = []  # of calls whose time is up but for a pause
         self._recalled: dict[Task, bool] = {}
         self._paused_since = 0.0
         self._paused_for = 0.0
@@ -101,12 +102,17 @@ class Line:
         now = loop.time()
         paused = self._paused(now)
         while (left := until + self._paused(now) - paused - now) > 0 or self.paused:
+            if left <= 0:  # its time is up when the pause ends
+                line.pop(waiter, None)
+                await self._resumed()
+                now = loop.time()
+                continue
             turn = waiter.turn = loop.create_future()
             line[waiter] = None
             self.busy = True
             self.advance(now)
             try:
-                with time_limit(max(0.0, left)):
+                with time_limit(left):
                     found = await turn
             except BaseException as error:
                 now = loop.time()
@@ -150,11 +156,17 @@ class Line:
         self.paused = False
         for replica in self._replicas.all:
             replica.governor.settle(now)
-        idle, self._idle = self._idle, []
+        idle, self._idle, self._late = [*self._idle, *self._late], [], []
         for future in idle:  # who still waits for the end of all requests need not
             if not future.done():
                 future.set_result(None)
         self.advance(now)
+
+    async def _resumed(self) -> None:
+        """Waits for the end of the pause."""
+        future = asyncio.get_running_loop().create_future()
+        self._late.append(future)
+        await future
 
     def recalled(self, holder: Task) -> bool:
         """Whether a request's cancellation was ours, and not that of its whole task."""

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from athlos.runs.journal import Journal
-from athlos.types import Failure, Rollout
+from athlos.types import Failure, Rollout, Usage
 
 __all__ = ["Entry", "FailureEntry", "Index", "Key", "RolloutEntry", "enter"]
 
@@ -51,6 +51,7 @@ class RolloutEntry(Struct, array_like=True, tag=0, gc=False):
     completion_tokens: int
     duration: float
     latencies: list[float]
+    role_usage: dict[str, Usage] = {}
 
     failure_class: ClassVar[str] = ""
 
@@ -82,6 +83,9 @@ class FailureEntry(Struct, array_like=True, tag=1, gc=False):
     sample: int
     attempt: int
     failure_class: str
+    usage: Usage
+    calls: list[_Call]
+    role_usage: dict[str, Usage] = {}
 
 
 Entry = RolloutEntry | FailureEntry
@@ -114,7 +118,15 @@ _encode = msgspec.msgpack.Encoder().encode
 def enter(task: int, record: Rollout | Failure) -> bytes:
     """The encoded entry of a record; `task` is the position of its task."""
     if not isinstance(record, Rollout):
-        entry = FailureEntry(task, record.sample, record.attempt, record.failure_class)
+        entry = FailureEntry(
+            task,
+            record.sample,
+            record.attempt,
+            record.failure_class,
+            record.usage,
+            [_Call(call.latency) for call in record.calls],
+            record.role_usage,
+        )
         return _encode(entry)
     usage = record.usage
     return _encode(
@@ -134,6 +146,7 @@ def enter(task: int, record: Rollout | Failure) -> bytes:
             usage.completion_tokens,
             record.timing.duration,
             [call.latency for call in record.calls],
+            record.role_usage,
         )
     )
 

@@ -47,6 +47,8 @@ class RunSpec(Struct, kw_only=True):
     Attributes:
         sampling: Every sampling parameter as it is sent.
         limit: Number of tasks; None for all.
+        group_width: Attempts that are begun for a group of a training run, which takes tasks as
+            often as it needs them; None if each task is taken once.
         tasks_file: File that the tasks came from; "" if they are the environment's own.
         tasks_digest: Hash of tasks that are not the environment's own.
         roles: Further models by role.
@@ -60,6 +62,7 @@ class RunSpec(Struct, kw_only=True):
     samples: int
     limit: int | None
     seed: int | None
+    group_width: int | None = None
     tasks_file: str = ""
     tasks_digest: str = ""
     roles: dict[str, RoleSpec] = field(default_factory=dict)
