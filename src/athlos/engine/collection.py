@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from athlos.agents import Agent
 from athlos.engine.attempt import Attempts
+from athlos.engine.earlier import charge, partial_groups, retell
 from athlos.engine.garbage import calm_garbage_collection
 from athlos.engine.groups import Group, GroupPolicy, Groups
 from athlos.engine.jobs import Jobs
@@ -30,10 +31,8 @@ from athlos.metrics.summary import Summary, Tally
 from athlos.models.budget import Budget
 from athlos.models.client import Model
 from athlos.runs.folder import RunFolder
-from athlos.runs.index import Entry, RolloutEntry
-from athlos.runs.read import read_rollouts
 from athlos.runs.spec import RunSpec
-from athlos.types import Failure, Rollout, Task, Usage
+from athlos.types import Failure, Rollout, Task
 
 __all__ = ["Collection"]
 
@@ -318,51 +317,43 @@ class Collection:
                 self.repaired = self._folder.repaired
             self._tasks = await plan_tasks(self._source, self._folder, self.spec.limit)
             order = self._order(len(self._tasks))
-            if self._budget is not None:
-                self._charge(self._budget)
-            earlier = self._folder.entries() if self._folder is not None else iter(())
-            catching_up = asyncio.create_task(self._ledger.catch_up(self._told(earlier, order)))
+            catching_up = asyncio.create_task(self._catch_up(order))
             try:
                 await self._collect(stack, self._tasks, order)
                 await catching_up
             finally:
                 catching_up.cancel()
+                await asyncio.wait([catching_up])
             if self._fault is not None:
                 raise self._fault
             if self._folder is not None:
                 self._folder.write_metrics(self.summary())
 
-    def _charge(self, budget: Budget) -> None:
-        """Counts what earlier parts of the run spent: a ceiling is one for the whole run."""
-        prices = {role: model.price for role, model in self._models.items()}
-        for entry in self._folder.entries() if self._folder is not None else ():
-            spent = Usage(entry.usage.prompt_tokens, entry.usage.completion_tokens)
-            budget.spend(spent, *(self._model.price or (None, None)), calls=len(entry.calls))
-            for role, usage in entry.role_usage.items():
-                budget.spend(usage, *(prices.get(role) or (None, None)))
-
-    def _told(self, entries: Iterator[Entry], order: Order) -> Iterator[Entry]:
-        """Passes on what earlier parts of the run did, and tells the order of the tasks of it."""
-        for entry in entries:
-            if isinstance(entry, RolloutEntry):
-                order.told(entry.task, int(entry.reward >= self._env.pass_threshold), 1)
-            yield entry
+    async def _catch_up(self, order: Order) -> None:
+        """Counts what earlier parts of the run did, while this part already goes."""
+        if self._folder is not None and self._folder.resumed:
+            entries = retell(self._folder.entries(), order, self._env.pass_threshold)
+            await self._ledger.catch_up(entries)
 
     async def _collect(self, stack: AsyncExitStack, tasks: Sequence[Task], order: Order) -> None:
         samples, policy = self.spec.samples, self._policy
+        width = self.spec.group_width or samples
         progress = None
+        stored: Iterator[Rollout] = iter(())
         at_most: int | None = len(tasks) * samples if policy is None else None
         if self._folder is not None and self._folder.resumed:
             progress = self._folder.progress
             self.resumed = progress.rollouts
+            stored = partial_groups(self._folder, tasks, samples, width)
+            if self._budget is not None:
+                charge(self._budget, self._folder.entries(), self._model, self._models)
             if at_most is not None:
                 at_most -= self.resumed
         if at_most == 0:
             return
         attempts = await self._attempts(stack)
         if policy is not None or self._wants is Group or _compares(self._env):
-            self._groups = Groups(attempts, samples, policy, self._stored(tasks))
-        width = self.spec.group_width or samples
+            self._groups = Groups(attempts, samples, policy, stored)
         jobs = self._jobs = Jobs(tasks, order, samples, width, progress, self._groups)
         recorder = self._recorder = Recorder(
             self._folder, self._take, self._fail, durable=self._durable,
@@ -409,25 +400,6 @@ class Collection:
             return Order(tasks, policy.epochs if policy is not None else 1)
         rng = random.Random(self.spec.seed or 0)
         return CurriculumOrder(policy.curriculum, tasks, policy.epochs, rng)
-
-    def _stored(self, tasks: Sequence[Task]) -> Iterator[Rollout]:
-        """What earlier parts of the run wrote of the groups that are not complete."""
-        if self._folder is None or not self._folder.resumed:
-            return
-        width = self.spec.group_width or self.spec.samples
-        have = Counter(
-            (entry.task, entry.sample // width)
-            for entry in self._folder.entries()
-            if isinstance(entry, RolloutEntry)
-        )
-        partial = {
-            (tasks[number].id, group)
-            for (number, group), count in have.items()
-            if count < self.spec.samples and number < len(tasks)
-        }
-        for rollout in read_rollouts(self._folder.path) if partial else ():
-            if (rollout.task_id, rollout.sample // width) in partial:
-                yield rollout
 
 
 def _compares(env: type[Environment]) -> bool:
