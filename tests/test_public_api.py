@@ -6,9 +6,10 @@ import sys
 import athlos
 
 PUBLIC = [
-    "Agent", "AgentError", "AthlosError", "AttemptTimeout", "Call", "Collection", "Config",
-    "ConfigError", "ContextOverflow", "Deadlines", "EnvError", "Environment", "Failure",
-    "JudgeError", "Message", "Model", "ModelError", "Retry", "Rollout", "SandboxError", "Summary",
+    "Agent", "AgentError", "AthlosError", "AttemptTimeout", "Budget", "BudgetError", "Call",
+    "Cancelled", "Collection", "Config", "ConfigError", "ContextOverflow", "Curriculum",
+    "Deadlines", "EnvError", "Environment", "Failure", "Group", "GroupPolicy", "JudgeError",
+    "Message", "Model", "ModelError", "Retry", "Rollout", "SandboxError", "Summary",
     "Task", "ToolCall", "ToolError", "ToolLoop", "Usage", "VerifierError", "__version__",
     "collect", "group_reward", "load", "metric", "read_failures", "read_rollouts", "reward",
     "tool",

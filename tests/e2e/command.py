@@ -91,7 +91,9 @@ def accounting(out):
     failures = lines(out / "failures.jsonl")
     done = {(r["task_id"], r["sample"]) for r in rollouts}
     last = {
-        key: f["failure_class"] for f in failures if (key := (f["task_id"], f["sample"])) not in done
+        key: f["failure_class"]
+        for f in failures
+        if (key := (f["task_id"], f["sample"])) not in done
     }
     given_up = sum(kind in ("cancelled", "refused") for kind in last.values())
     assert len(done) == len(rollouts), "a sample has two rollouts"

@@ -151,9 +151,11 @@ def test_a_server_that_stands_still_is_not_asked_again(folder):
 
 
 def test_a_replica_that_dies_and_comes_back_costs_no_rollout(folder):
-    with Service(0.1) as one, Service(0.1) as other, many(
-        folder, one, other, tasks=REPLICATED, terminal=True
-    ) as run:
+    with (
+        Service(0.1) as one,
+        Service(0.1) as other,
+        many(folder, one, other, tasks=REPLICATED, terminal=True) as run,
+    ):
         run.until(lambda: one.received > 50 and other.received > 50)
         other.kill()
         run.until(lambda: f"1 of 2 replicas is out: {other.url}: " in run.said)
@@ -171,9 +173,7 @@ def test_a_replica_that_is_dead_from_the_start_costs_no_rollout(folder):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     dead = f"http://127.0.0.1:{port}/v1"
-    with Service() as service, many(
-        folder, service, arguments=("--base-url", dead)
-    ) as run:
+    with Service() as service, many(folder, service, arguments=("--base-url", dead)) as run:
         check_complete(run, folder)
         assert dead in run.said
         assert not lines(folder / "a/failures.jsonl")

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import time
 
 import pytest
@@ -21,7 +22,7 @@ from athlos import (
     reward,
     tool,
 )
-from athlos.engine.attempt import Attempts, Job, derive_seed
+from athlos.engine.attempt import ENDING, Attempts, Job, derive_seed
 from athlos.testing import FakeTransport, call, fake_model, scripted
 
 
@@ -222,7 +223,8 @@ def test_a_model_that_hangs_is_a_timeout_too():
     assert [m.text for m in found.messages] == ["x"]
 
 
-def test_being_cancelled_is_no_failure():
+@pytest.mark.parametrize("ends", [True, False])
+def test_only_the_engine_ends_a_worker(ends):
     async def main():
         reached = asyncio.Event()
 
@@ -232,11 +234,38 @@ def test_being_cancelled_is_no_failure():
 
         running = asyncio.create_task(attempts(model=fake_model(hang)).run(JOB))
         await reached.wait()
+        if ends:
+            running.cancel(ENDING)
+            with pytest.raises(asyncio.CancelledError):
+                await running
+            return
         running.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await running
+        found = await running
+        assert isinstance(found, Failure)
+        assert (found.failure_class, found.retryable) == ("cancelled", True)
 
     asyncio.run(main())
+
+
+class Panic(BaseException):
+    """As Rust libraries raise it."""
+
+
+@pytest.mark.parametrize("where", ["setup", "tool", "reply", "reward", "teardown"])
+def test_a_panic_is_a_failure_of_the_environment(where):
+    found = attempt(failing(where, Panic("broken")))
+    assert found.failure_class == "environment_error"
+    assert "Panic: broken" in found.message
+
+
+def test_a_deadline_that_was_kept_quiet_about_still_counts():
+    class Stubborn(Env):
+        async def setup(self):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+
+    found = attempt(Stubborn, deadline=0.05)
+    assert found.failure_class == "timeout"
 
 
 def test_text_that_no_file_can_hold_is_replaced_in_a_failure():

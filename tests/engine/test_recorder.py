@@ -122,3 +122,20 @@ def test_without_a_folder_outcomes_come_out_at_once():
     seen: list[int] = []
     Recorder(None, lambda _, r: seen.append(r.sample), lambda _: None).keep(0, rollout(7))
     assert seen == [7]
+
+
+def test_a_group_that_could_not_be_written_does_not_come_out():
+    seen: list[object] = []
+
+    async def main():
+        recorder = Recorder(
+            FakeFolder(fails_at=1), lambda _, r: seen.append(r.sample), lambda _: None
+        )
+        recorder.keep(0, rollout(0))
+        recorder.then(lambda: seen.append("first"))
+        recorder.keep(0, rollout(1))
+        recorder.then(lambda: seen.append("second"))
+        await recorder.close()
+
+    simulate(main)
+    assert seen == [0, "first"]

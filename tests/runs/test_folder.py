@@ -298,18 +298,18 @@ def test_after_a_disk_that_failed_no_sync_succeeds_and_the_index_has_no_gap(tmp_
     again.close()
 
 
-def test_data_that_is_shorter_than_the_index_says_is_refused(tmp_path):
+def test_records_that_were_lost_after_all_are_made_again(tmp_path, caplog):
     folder = opened(tmp_path / "a")
     add(folder, rollout("t0", 0), rollout("t0", 1))
     folder.close()
     path = tmp_path / "a/rollouts.jsonl"
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(ConfigError, match=r"rollouts\.jsonl is damaged: it has") as raised:
-        opened(tmp_path / "a")
-    assert "index.bin" in raised.value.hint
-    (tmp_path / "a/index.bin").unlink()
     again = opened(tmp_path / "a")
-    assert again.progress.rollouts == 1
+    assert "rollouts.jsonl has lost 30 bytes" in caplog.text
+    assert again.repaired
+    assert again.progress.done(0, 0)
+    assert not again.progress.done(0, 1)
+    assert [entry.sample for entry in again.entries()] == [0]
     again.close()
 
 
@@ -383,3 +383,20 @@ def test_tasks_that_are_missing_are_noticed(tmp_path):
     (tmp_path / "a/tasks.jsonl").write_bytes(b"")
     with pytest.raises(ConfigError, match=r"tasks\.jsonl is damaged: it has 0 tasks and had 3"):
         opened(tmp_path / "a")
+
+
+def test_a_forked_child_does_not_hold_the_lock(tmp_path):
+    folder = opened(tmp_path / "a")
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(writer)
+        os.read(reader, 1)  # until the parent lets go
+        os._exit(0)
+    os.close(reader)
+    try:
+        folder.close()
+        opened(tmp_path / "a").close()
+    finally:
+        os.close(writer)
+        os.waitpid(child, 0)

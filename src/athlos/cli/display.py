@@ -62,6 +62,8 @@ class Display:
             await asyncio.gather(self._ticker, return_exceptions=True)
         if self._live is not None:
             self._live.stop()
+        if not (self._silent or self._announced) and self._collection.started is not None:
+            self._announce()  # it ended before the first look at it
 
     async def _tick(self) -> None:
         began = last = time.monotonic()
@@ -175,7 +177,7 @@ def print_result(collection: Collection, *, as_json: bool) -> None:
         console.print(Text(printable(goes_on(collection, collection.ceiling)), "yellow"))
     elif collection.stopped:
         console.print(Text(printable(goes_on(collection)), "yellow"))
-    elif any(f.retryable for f in collection.failures):
+    elif not collection.complete and any(f.retryable for f in collection.failures):
         out = printable(shlex.quote(str(collection.out)))
         console.print(Text(f"the same command with --out {out} tries the failed ones again", "dim"))
 

@@ -33,8 +33,10 @@ from athlos.models.client import Model
 from athlos.timeouts import time_limit
 from athlos.types import Failure, Rollout, Task, Timing
 
-__all__ = ["Attempts", "Job", "as_failure", "guard", "own_cancellation", "teardown"]
+__all__ = ["ENDING", "Attempts", "Job", "as_failure", "guard", "own_cancellation", "teardown"]
 
+ENDING = "the collection ends"
+"""The message with which the engine cancels a worker."""
 _TEARDOWN_TIMEOUT = 60.0
 _NOBODY = Roles({})
 _LONGEST = 20_000  # characters of a message or traceback: a model's text may be in it
@@ -134,14 +136,20 @@ class Attempts:
                     await self._conduct(job, rollout)
                 finally:
                     job.end()
-            if job.gone:  # an author's code kept the cancellation to itself
+            # an author's code may keep a cancellation to itself
+            if job.gone:
                 raise asyncio.CancelledError
-        except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001
-            # a failure belongs to its attempt
+            if limit.expired:
+                raise TimeoutError
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a failure belongs to its attempt
             if job.gone:
                 error = _given_up(job, error)
             elif isinstance(error, asyncio.CancelledError):
                 error = own_cancellation(error)
+            elif not isinstance(error, Exception):  # panics of Rust libraries are no Exceptions
+                error = _blamed(error)
             elif isinstance(error, TimeoutError) and limit.expired:
                 error = AttemptTimeout(f"the attempt did not end within {self.deadline:g} s")
             rollout.timing.duration = time.monotonic() - clock
@@ -220,16 +228,28 @@ async def guard(what: str, run: Any) -> Any:
         raise EnvError(f"{what}() raised {type(error).__name__}: {error}") from error
 
 
-def own_cancellation(error: asyncio.CancelledError) -> EnvError:
-    """The error for a cancellation that nobody asked for: author's code awaited what it cancelled.
+def own_cancellation(error: asyncio.CancelledError) -> AthlosError:
+    """The error for a cancellation that the engine did not ask for; the worker goes on.
+
+    Author's code awaited what it cancelled; or somebody cancelled the attempt's task.
 
     Raises:
-        CancelledError: The current task was asked to end.
+        CancelledError: The engine ends the worker.
     """
     task = asyncio.current_task()
-    if task is None or task.cancelling():
+    if task is None or error.args == (ENDING,):
         raise error
-    made = EnvError("the environment's own code raised CancelledError")
+    if not task.cancelling():
+        made = EnvError("the environment's own code raised CancelledError")
+        made.__cause__ = error
+        return made
+    while task.uncancel():
+        pass
+    return Cancelled("its task was cancelled, by the environment's own code or from outside")
+
+
+def _blamed(error: BaseException) -> EnvError:
+    made = EnvError(f"the environment's code raised {type(error).__name__}: {error}")
     made.__cause__ = error
     return made
 

@@ -196,7 +196,8 @@ class Collection:
     @property
     def ceiling(self) -> str:
         """What the ceiling of tokens or cost said when it ended the run; "" if it did not."""
-        return self._workers.ceiling if self._workers is not None else ""
+        reached = self._workers is not None and self._workers.ceiling
+        return self._budget.statement if reached and self._budget is not None else ""
 
     @property
     def waiting(self) -> tuple[int, str]:
@@ -349,7 +350,7 @@ class Collection:
                 charge(self._budget, self._folder.entries(), self._model, self._models)
             if at_most is not None:
                 at_most -= self.resumed
-        if at_most == 0:
+        if at_most is not None and at_most <= 0:
             return
         attempts = await self._attempts(stack)
         if policy is not None or self._wants is Group or _compares(self._env):

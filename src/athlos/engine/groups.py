@@ -139,6 +139,8 @@ class Groups:
         key = (first.task.id, first.sample // self._width)
         group = self._open[key] = _Open(first.task, first.number, jobs)
         group.rollouts = self._stored.pop(key, [])
+        for call in (call for rollout in group.rollouts for call in rollout.calls):
+            group.saw(call.policy_version)
 
     def retried(self, before: Job, job: Job) -> None:
         """A failed attempt is repeated, so its sample has not ended."""

@@ -86,8 +86,9 @@ class Recorder:
             call()
         else:
             self._flush()
-            self._held.append(call)
-            self._release()
+            if not self._failed:
+                self._held.append(call)
+                self._release()
 
     def _add(self, number: int, outcome: Rollout | Failure, line: bytes | None) -> None:
         if self._folder is None:
@@ -127,7 +128,7 @@ class Recorder:
 
     def _release(self) -> None:
         """Hands out what may be."""
-        while self._held:
+        while self._held and not self._failed:
             first = self._held[0]
             if callable(first):
                 self._held.popleft()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from athlos.engine.attempt import Attempts, Job
+from athlos.engine.attempt import ENDING, Attempts, Job
 from athlos.engine.garbage import collect_garbage
 from athlos.engine.groups import Group, Groups
 from athlos.engine.jobs import Jobs
@@ -32,7 +32,7 @@ class Workers:
     Attributes:
         running: The attempts under way.
         stopping: Whether no further attempt begins.
-        ceiling: What the run's ceiling said when it refused a call; "" if it did not.
+        ceiling: Whether the run's ceiling refused a call.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Workers:
     ) -> None:
         self.running: dict[Job, None] = {}
         self.stopping = False
-        self.ceiling = ""
+        self.ceiling = False
         self._attempts = attempts
         self._jobs = jobs
         self._recorder = recorder
@@ -77,7 +77,7 @@ class Workers:
                     raise error
         finally:
             for task in self._tasks:
-                task.cancel()
+                task.cancel(ENDING)
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def stop(self) -> None:
@@ -147,7 +147,7 @@ class Workers:
     def _again(self, job: Job, failure: Failure) -> bool:
         """Whether a failed attempt is repeated; it is recorded then."""
         if failure.failure_class == BudgetError.failure_class:
-            self.ceiling = self.ceiling or failure.message
+            self.ceiling = True
             self.stop()
         if not failure.retryable or job.gone or self.stopping or job.again + 1 >= self._tries:
             return False

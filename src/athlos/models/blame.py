@@ -40,7 +40,7 @@ def blame(
     elif isinstance(raised, TransportError):
         error = ModelError(f"{replica.url}: {raised}", retryable=True)
     elif isinstance(raised, TimeoutError):
-        reason = f"no reply within {allowed:g} s"
+        reason = f"no reply within {allowed:.3g} s"
         error = ModelError(f"{replica.url}: {reason}", retryable=True)
     if error is None or (isinstance(raised, TimeoutError) and not fair):
         replica.dropped(number, now)

@@ -71,6 +71,7 @@ class Budget:
         self.cost = 0.0
         self.calls = 0
         self.reached = False
+        self._blind = False  # calls ended, and nobody said what they took
         self._claimed_tokens = 0.0
         self._claimed_cost = 0.0
         self._under_way = 0
@@ -99,7 +100,7 @@ class Budget:
         """
         left_tokens = _left(self.max_tokens, self.tokens)
         left_cost = _left(self.max_cost, self.cost)
-        if self.reached or min(left_tokens, left_cost) <= 0:
+        if self.reached or self._blind or min(left_tokens, left_cost) <= 0:
             self._refuse()
         if self.calls:
             prompt = self.prompt_tokens / self.calls
@@ -168,6 +169,8 @@ class Budget:
         self.prompt_tokens += usage.prompt_tokens
         self.completion_tokens += usage.completion_tokens
         self.calls += calls
+        if calls and not self.tokens:
+            self._blind = True  # nothing that is counted would ever reach the ceiling
         self.cost += self._price(
             usage.prompt_tokens, usage.completion_tokens, prompt_price, completion_price
         )
@@ -179,16 +182,23 @@ class Budget:
         second = self.completion_price if second is None else second
         return (prompt * first + completion * second) / _MILLION
 
-    def _refuse(self) -> NoReturn:
-        self.reached = True
+    @property
+    def statement(self) -> str:
+        """What was spent of what there is."""
         limits = []
         if self.max_tokens is not None:
             limits.append(f"{self.tokens:,} of {self.max_tokens:,} tokens")
         if self.max_cost is not None:
             limits.append(f"{self.cost:,.4g} of {self.max_cost:,g} in cost")
+        spent = f"{' and '.join(limits)} in {self.calls:,} calls"
+        if self._blind:
+            return f"the server does not say how many tokens calls take: {spent}"
+        return f"the budget is spent: {spent}, and the next would not fit"
+
+    def _refuse(self) -> NoReturn:
+        self.reached = True
         raise BudgetError(
-            f"the budget is spent: {' and '.join(limits)} in {self.calls:,} calls, "
-            "and the next would not fit",
+            self.statement,
             hint="With a higher ceiling the run goes on where it stopped.",
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -33,6 +34,8 @@ _RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 5
 
 # vLLM on a limit that no prompt could leave room for: a mistake of the caller's.
 _TOO_MANY = re.compile(r"max_(completion_)?tokens\W+(\d+ cannot be greater|.{0,20}too large)")
+
+_LONGEST_WAIT = 3600.0  # seconds that a server may ask for
 
 # How servers say that a prompt is too long: OpenAI, vLLM and SGLang in words, llama.cpp by type.
 _OVERFLOW = (
@@ -184,7 +187,7 @@ def decode_reply(body: bytes) -> Reply:
     return Reply(
         completion.model or "",
         choices,
-        Usage(int(usage.prompt_tokens or 0), int(usage.completion_tokens or 0)),
+        Usage(max(int(usage.prompt_tokens or 0), 0), max(int(usage.completion_tokens or 0), 0)),
         completion.prompt_token_ids,
     )
 
@@ -282,9 +285,11 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     if not value:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
         pass
+    else:
+        return min(max(0.0, seconds), _LONGEST_WAIT) if math.isfinite(seconds) else None
     from datetime import UTC, datetime
     from email.utils import parsedate_to_datetime
 
@@ -294,4 +299,4 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return None
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())
+    return min(max(0.0, (when - datetime.now(UTC)).total_seconds()), _LONGEST_WAIT)

@@ -73,7 +73,7 @@ class Line:
         if replica is None:
             return None
         self._retries.sent += 1
-        return replica, replica.begin(holder)
+        return replica, replica.begin(holder, now)
 
     async def wait(
         self,
@@ -212,7 +212,7 @@ class Line:
                 retries.spend(now)
             del line[waiter]
             retries.sent += 1
-            waiter.turn.set_result((replica, replica.begin(waiter.holder)))
+            waiter.turn.set_result((replica, replica.begin(waiter.holder, now)))
 
     def _wake(self, now: float) -> None:
         """Sets the timer to when somebody can have a turn though nothing ends until then."""

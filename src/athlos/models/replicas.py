@@ -30,15 +30,18 @@ class Replica:
         transport: The way to it.
         governor: The requests under way, and how many may be.
         breaker: Whether it is in the rotation.
+        heard: When it last answered, or was asked while nothing else was under way.
+        latency: Seconds that its last answer took.
     """
 
-    __slots__ = ("breaker", "governor", "transport", "url")
+    __slots__ = ("breaker", "governor", "heard", "latency", "transport", "url")
 
     def __init__(self, url: str, transport: Transport, connections: int, rng: random.Random):
         self.url = url
         self.transport = transport
         self.governor = Governor(connections)
         self.breaker = Breaker(rng)
+        self.heard = self.latency = 0.0
 
     def free(self, now: float) -> bool:
         """Whether a request may go to it, be it as the probe."""
@@ -47,8 +50,10 @@ class Replica:
         governor = self.governor
         return len(governor.under_way) < governor.limit and governor.held <= now
 
-    def begin(self, holder: Any) -> int:
+    def begin(self, holder: Any, now: float = 0.0) -> int:
         """Counts a request as sent, as the probe if there is need of one; its number."""
+        if not self.governor.under_way:
+            self.heard = now  # who was asked nothing may have been silent
         number = self.governor.begin(holder)
         if self.breaker.until is not None:
             self.breaker.probe = number
@@ -62,6 +67,7 @@ class Replica:
         if breaker.streak:
             self.alive(number, now)
         self.governor.succeeded(number, latency, now)
+        self.heard, self.latency = now, latency
 
     def alive(self, number: int, now: float) -> None:
         """The server said something to a request, if only that it has too many."""

@@ -8,6 +8,8 @@ from athlos.models.replicas import Replica, Replicas
 
 __all__ = ["describe"]
 
+_SILENCE = 10.0  # seconds, and three times what the last answer took
+
 
 def describe(replicas: Replicas, *, queue: bool) -> str:
     """The sentence; "" if nothing is unusual.
@@ -22,11 +24,16 @@ def describe(replicas: Replicas, *, queue: bool) -> str:
         first = min(out, key=lambda replica: replica.breaker.until or 0.0)
         probing = any(replica.breaker.probe is not None for replica in out)
         wait = max(0.0, (first.breaker.until or 0.0) - now)
-        when = "now" if probing else f"in {wait:.0f} s"
+        when = "under way" if probing else f"in {wait:.0f} s"
         return f"waiting for {_reason(first)}; next try {when}"
     if out:
         verb = "is" if len(out) == 1 else "are"
         return f"{len(out)} of {len(replicas.all)} replicas {verb} out: {_reason(out[0])}"
+    for replica in replicas.all:
+        silence = now - replica.heard
+        if replica.governor.under_way and silence > max(_SILENCE, 3 * replica.latency):
+            asked = len(replica.governor.under_way)
+            return f"no answer from {replica.url} for {silence:.0f} s, {asked} requests under way"
     if not queue:
         return ""
     wait = min(replica.governor.held for replica in replicas.all) - now

@@ -14,6 +14,7 @@ takes nothing that was added; a crash of the machine takes no more than what is 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import platform
 import subprocess
@@ -39,6 +40,8 @@ from athlos.runs.tasks import TaskStore
 from athlos.types import Failure, Rollout, Task
 
 __all__ = ["Progress", "RunFolder", "encode"]
+
+_log = logging.getLogger("athlos")
 
 _NEAR = 4096  # tasks that records of one second are apart, mostly
 
@@ -75,7 +78,7 @@ class RunFolder:
         self._closed = False
         self._open = ExitStack()
         lock = _lock(path)
-        self._open.callback(os.close, lock)
+        self._open.callback(_unlock, lock)
         try:
             with _writing(path):
                 self._earlier = self._check(spec)
@@ -267,6 +270,17 @@ class RunFolder:
                         hint="Delete it: it is made anew.",
                     )
         near = max(min((key.task for key in last), default=0) - _NEAR, 0)
+        files = (self._rollouts, self._index.rollouts), (self._failures, self._index.failures)
+        for journal, covered in files:
+            if journal.size < covered:
+                _log.warning(
+                    "%s has lost %s bytes since it was written; what is missing is made again",
+                    journal.path,
+                    f"{covered - journal.size:,}",
+                )
+                self._index.forget()
+                progress = self.progress = Progress()
+                near = 0
         return recover(self._rollouts, self._failures, self._index, self.tasks, progress, near)
 
     def _write_run(self, tasks: int | None) -> None:
@@ -300,6 +314,24 @@ def _unwritable(path: Path, error: OSError) -> ConfigError:
     )
 
 
+_locks: set[int] = set()
+
+
+def _forget_locks() -> None:
+    """In a forked child: what it inherited would outlive the run."""
+    while _locks:
+        os.close(_locks.pop())
+
+
+os.register_at_fork(after_in_child=_forget_locks)
+
+
+def _unlock(lock: int) -> None:
+    if lock in _locks:
+        _locks.discard(lock)
+        os.close(lock)
+
+
 def _lock(path: Path) -> int:
     try:
         if not path.exists():
@@ -317,6 +349,7 @@ def _lock(path: Path) -> int:
     except OSError as error:
         os.close(lock)
         raise ConfigError(f"{path} is being written by another process") from error
+    _locks.add(lock)
     return lock
 
 

@@ -185,6 +185,12 @@ class Index:
             yield batch.entries
         self.whole = not self._journal.cut(end)
 
+    def forget(self) -> None:
+        """Empties it: what it says of the data is no longer true."""
+        self._journal.cut(len(_FORMAT))
+        self.rollouts = self.failures = 0
+        self.whole = False
+
     def entries(self, end: int) -> Iterator[Entry]:
         """What the index holds up to a size that it had."""
         decoder = msgspec.msgpack.Decoder(_Entries)

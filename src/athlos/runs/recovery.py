@@ -50,12 +50,6 @@ def recover(
     Raises:
         ConfigError: Names the file, and the line if one is to blame.
     """
-    for journal, covered in ((rollouts, index.rollouts), (failures, index.failures)):
-        if journal.size < covered:
-            raise ConfigError(
-                f"{journal.path} is damaged: it has {journal.size:,} bytes and had {covered:,}",
-                hint="If you shortened it yourself, delete index.bin beside it: it is made anew.",
-            )
     if (rollouts.size, failures.size) == (index.rollouts, index.failures):
         return 0
     cut = 0
