@@ -395,8 +395,12 @@ def test_a_forked_child_does_not_hold_the_lock(tmp_path):
         os._exit(0)
     os.close(reader)
     try:
+        with pytest.raises(ConfigError, match="another process"):
+            opened(tmp_path / "a")
         folder.close()
-        opened(tmp_path / "a").close()
+        again = opened(tmp_path / "a")  # though the child lives
+        assert again.resumed
+        again.close()
     finally:
         os.close(writer)
         os.waitpid(child, 0)

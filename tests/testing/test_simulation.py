@@ -418,4 +418,7 @@ def test_arriving_works_in_real_time():
 
 def test_the_example_of_the_documentation():
     example = simulate.__doc__.partition("\n\n")[2].partition("Nothing is patched")[0]
-    exec(textwrap.dedent(example), {"asyncio": asyncio, "simulate": simulate})
+    assert "assert simulate(main, seed=7) == 3600" in example
+    names = {"asyncio": asyncio, "simulate": simulate}
+    exec(textwrap.dedent(example), names)
+    assert simulate(names["main"], seed=8) == 3600

@@ -27,7 +27,8 @@ from athlos.engine.shared import enter_shared
 from athlos.engine.workers import Workers
 from athlos.environment import Environment
 from athlos.errors import ConfigError
-from athlos.metrics.summary import Summary, Tally
+from athlos.metrics.figures import Summary
+from athlos.metrics.summary import Tally
 from athlos.models.budget import Budget
 from athlos.models.client import Model
 from athlos.runs.folder import RunFolder

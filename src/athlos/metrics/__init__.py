@@ -12,17 +12,17 @@ from athlos.metrics.estimators import (
     percentiles,
     t_quantile,
 )
-from athlos.metrics.run import summarize_run
-from athlos.metrics.summary import (
+from athlos.metrics.figures import (
     Accounting,
     FailureStats,
     Latency,
     Percentiles,
     RolloutStats,
     Summary,
-    Tally,
     Tokens,
 )
+from athlos.metrics.run import summarize_run
+from athlos.metrics.summary import Tally
 
 __all__ = [
     "Accounting",

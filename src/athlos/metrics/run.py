@@ -6,7 +6,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from athlos.metrics.summary import FailureStats, RolloutStats, Summary, Tally
+from athlos.metrics.figures import FailureStats, RolloutStats, Summary
+from athlos.metrics.summary import Tally
 from athlos.runs.read import read_records, read_run
 from athlos.runs.spec import RunSpec
 

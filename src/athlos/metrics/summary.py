@@ -1,4 +1,4 @@
-"""The figures of a run: counted live while it goes, or from its folder afterwards.
+"""Counting a run: live while it goes, or from its folder afterwards.
 
 `Tally` takes one record at a time and keeps sums; `Tally.summary` makes a `Summary` of them, the
 content of `metrics.json`. Failed attempts are counted beside the means and never enter one.
@@ -10,11 +10,8 @@ import struct
 from array import array
 from collections.abc import Iterator
 
-from msgspec import Struct, field
-
 from athlos.errors import AthlosError, BudgetError, Cancelled
 from athlos.metrics.estimators import (
-    AtK,
     Mean,
     avg_at_k,
     clustered_mean,
@@ -23,21 +20,20 @@ from athlos.metrics.estimators import (
     pass_hat_k_over_tasks,
     percentiles,
 )
+from athlos.metrics.figures import (
+    Accounting,
+    FailureStats,
+    Latency,
+    Percentiles,
+    RolloutStats,
+    Summary,
+    Tokens,
+)
 from athlos.runs.index import FailureEntry, RolloutEntry
 from athlos.runs.progress import Pairs
-from athlos.types import Failure, Rollout, Timing, Usage
+from athlos.types import Failure, Rollout
 
-__all__ = [
-    "Accounting",
-    "CallStats",
-    "FailureStats",
-    "Latency",
-    "Percentiles",
-    "RolloutStats",
-    "Summary",
-    "Tally",
-    "Tokens",
-]
+__all__ = ["Tally"]
 
 # A weighted sum such as 0.7 + 0.2 + 0.1 falls short of 1 by rounding and still is full marks.
 _ROUNDING = 1e-9
@@ -45,136 +41,6 @@ _ROUNDING = 1e-9
 # What became of a sample; no attempt ended is 0.
 _SCORED, _TRUNCATED, _FAILED, _CANCELLED = 1, 2, 3, 4
 _GIVEN_UP = frozenset({Cancelled.failure_class, BudgetError.failure_class})
-
-
-class CallStats(Struct):
-    """What a summary needs of a call."""
-
-    latency: float = 0.0
-
-
-class RolloutStats(Struct):
-    """What a summary needs of a line of `rollouts.jsonl`; decoding skips the rest of the line."""
-
-    task_id: str
-    sample: int
-    status: str = "completed"
-    stop_reason: str = ""
-    reward: float = 0.0
-    rewards: dict[str, float] = {}
-    metrics: dict[str, float] = {}
-    calls: list[CallStats] = []
-    turns: int = 0
-    tool_calls: int = 0
-    tool_errors: int = 0
-    usage: Usage = field(default_factory=Usage)
-    timing: Timing = field(default_factory=Timing)
-
-
-class FailureStats(Struct):
-    """What a summary needs of a line of `failures.jsonl`."""
-
-    task_id: str
-    sample: int
-    attempt: int
-    failure_class: str
-
-
-class Accounting(Struct, frozen=True):
-    """Where every sample went: offered = scored + truncated + failed + cancelled + owed.
-
-    Attributes:
-        offered: Tasks times samples.
-        scored: Samples with a rollout that ended by itself.
-        truncated: Samples with a rollout that a limit ended.
-        failed: Samples without a rollout whose last attempt failed.
-        cancelled: Samples without a rollout whose last attempt was given up, or refused by a
-            ceiling.
-        owed: Samples that were never attempted to an end.
-    """
-
-    offered: int
-    scored: int
-    truncated: int
-    failed: int
-    cancelled: int
-    owed: int
-
-
-class Tokens(Struct, frozen=True):
-    """Tokens of the rollouts as the backend counted them; None if it did not.
-
-    Attributes:
-        prompt: Over all calls; a prefix counts again in each call.
-        completion: Over all calls.
-        completion_per_rollout: Mean over the rollouts whose tokens are known.
-    """
-
-    prompt: int | None
-    completion: int | None
-    completion_per_rollout: float | None
-
-
-class Percentiles(Struct, frozen=True):
-    """Seconds; None if nothing was timed. `n` values entered."""
-
-    p50: float | None
-    p90: float | None
-    p99: float | None
-    n: int
-
-
-class Latency(Struct, frozen=True):
-    """Wall-clock of whole rollouts and of single calls to the model, waits included."""
-
-    rollouts: Percentiles
-    calls: Percentiles
-
-
-class Summary(Struct, frozen=True):
-    """Every figure of the closing table: the content of `metrics.json`.
-
-    Attributes:
-        accounting: Where every sample went.
-        failed_attempts: Attempts that failed, by failure class, also those that a later attempt
-            made good; most frequent first.
-        cancelled_attempts: Attempts that were given up (`cancelled`, `refused`) likewise; they
-            enter no rate.
-        samples: Rollouts that were asked for per task.
-        pass_threshold: A rollout passes if its reward is at least this.
-        reward: Mean reward of the rollouts.
-        rewards: The same for each reward component, unweighted.
-        metrics: The same for each metric; `n` says how many rollouts have it.
-        pass_at_k: At least one of k passes; k = 1, 2, 4, ... and `samples`.
-        pass_hat_k: All of k pass (pass^k).
-        avg_at_k: Mean reward over the tasks with at least k rollouts.
-        truncation_rate: Share of the rollouts that a limit ended.
-        failure_rate: Share of all attempts that failed.
-        tool_error_rate: Share of the tool calls that ended in an error.
-        turns: Mean per rollout.
-        tokens: What the rollouts consumed.
-        latency: How long they and their calls took.
-        stop_reasons: Rollouts by stop reason, most frequent first.
-    """
-
-    accounting: Accounting
-    failed_attempts: dict[str, int]
-    cancelled_attempts: dict[str, int]
-    samples: int
-    pass_threshold: float
-    reward: Mean
-    rewards: dict[str, Mean]
-    metrics: dict[str, Mean]
-    pass_at_k: list[AtK]
-    pass_hat_k: list[AtK]
-    avg_at_k: list[AtK]
-    truncation_rate: float | None
-    failure_rate: float | None
-    tool_error_rate: float | None
-    turns: float | None
-    tokens: Tokens
-    latency: Latency
-    stop_reasons: dict[str, int]
 
 
 class _Series:
