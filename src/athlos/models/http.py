@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import resource
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from athlos.models.transport import Response, TransportError
 __all__ = ["HttpTransport"]
 
 _UNPRINTABLE = re.compile(r"[\s\x00-\x1f\x7f]")
+_SETTLE = 0.05  # seconds
 _M_ARENA_MAX = -8  # malloc.h
 _MANY = 2048  # connections
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -96,6 +98,8 @@ class HttpTransport:
         client, self._client = self._client, None
         if client is not None:
             await self._transport.aclose()
+            # its threads let go of Python objects; an interpreter that ends meanwhile aborts
+            await asyncio.sleep(_SETTLE)
 
 
 def _share_arenas() -> None:
