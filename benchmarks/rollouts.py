@@ -82,7 +82,9 @@ class Tools(Single):
 SHAPES: dict[str, tuple[type[Environment], int]] = {"single": (Single, 0), "tools": (Tools, 2)}
 
 
-async def floor(url: str, shape: str, rollouts: int, in_flight: int, clock: Clock) -> None:
+async def floor(
+    url: str, shape: str, rollouts: int, in_flight: int, clock: Clock, *, warm: bool = True
+) -> None:
     """Sends the requests of that many rollouts, with the growing conversation, and decodes."""
     from athlos.models.http import HttpTransport
 
@@ -98,7 +100,8 @@ async def floor(url: str, shape: str, rollouts: int, in_flight: int, clock: Cloc
         jobs = iter(range(count))
         await asyncio.gather(*(send(jobs, bodies) for _ in range(in_flight)))
 
-    await send_all(in_flight, _bodies("single"))
+    if warm:
+        await send_all(in_flight, _bodies("single"))
     bodies = _bodies(shape)
     clock.start()
     await send_all(rollouts, bodies)
@@ -121,15 +124,19 @@ def _bodies(shape: str) -> list[bytes]:
     return bodies
 
 
-async def floor_gc(url: str, shape: str, rollouts: int, in_flight: int, clock: Clock) -> None:
+async def floor_gc(
+    url: str, shape: str, rollouts: int, in_flight: int, clock: Clock, *, warm: bool = True
+) -> None:
     """The floor with a tuned garbage collector: hardly any of Python's full collections."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 50, 1_000_000)
-    await floor(url, shape, rollouts, in_flight, clock)
+    await floor(url, shape, rollouts, in_flight, clock, warm=warm)
 
 
-async def athlos(url: str, shape: str, rollouts: int, in_flight: int, clock: Clock) -> None:
+async def athlos(
+    url: str, shape: str, rollouts: int, in_flight: int, clock: Clock, *, warm: bool = True
+) -> None:
     """The same by the engine, with a run folder."""
     env, tool_calls = SHAPES[shape]
     with tempfile.TemporaryDirectory() as folder:
@@ -139,7 +146,8 @@ async def athlos(url: str, shape: str, rollouts: int, in_flight: int, clock: Clo
                 out = Path(folder) / name
                 return collect(env, model, limit=limit, concurrency=in_flight, out=out)
 
-            await collection(Single, in_flight, "warm-up").run()
+            if warm:
+                await collection(Single, in_flight, "warm-up").run()
             clock.start()
             timed = collection(env, rollouts, "run")
             summary = await timed.run()
@@ -148,7 +156,7 @@ async def athlos(url: str, shape: str, rollouts: int, in_flight: int, clock: Clo
     assert summary.turns == tool_calls + 1
 
 
-CONTENDERS: dict[str, Callable[[str, str, int, int, Clock], Coroutine[Any, Any, None]]] = {
+CONTENDERS: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
     "floor": floor,
     "floor, gc tuned": floor_gc,
     "athlos": athlos,
@@ -164,14 +172,16 @@ def measure(
     *,
     script: str = "rollouts.py",
     python: str = sys.executable,
+    warm: bool = True,
 ) -> dict[str, Any]:
     """The figures of one contender, from a new process and a new server."""
     tool_calls = SHAPES[shape][1]
     run = {"system": contender, "shape": shape, "rollouts": rollouts, "in_flight": in_flight}
+    run["warm"] = warm
     with running(latency=latency, tool_calls=tool_calls, arguments=ARGUMENTS) as url:
         figures = child(script, {"url": url, **run}, python=python)
         seen = read_counters(url)
-    calls = in_flight + rollouts * (tool_calls + 1)
+    calls = in_flight * warm + rollouts * (tool_calls + 1)
     assert seen.chats == calls, f"{seen.chats} requests at the server, not {calls}"
     return figures | {"at_server": seen.peak, "connections": seen.peak_open, "server_s": seen.cpu}
 
@@ -184,7 +194,8 @@ def _measured(arguments: dict[str, Any]) -> dict[str, float]:
     allow_files(in_flight)
     clock = Clock()
     run = CONTENDERS[arguments["system"]]
-    uvloop.run(run(arguments["url"], arguments["shape"], arguments["rollouts"], in_flight, clock))
+    what = arguments["url"], arguments["shape"], arguments["rollouts"], in_flight, clock
+    uvloop.run(run(*what, warm=arguments["warm"]))
     return {
         "us": clock.cpu / arguments["rollouts"] * 1e6,
         "wall_s": clock.wall,
