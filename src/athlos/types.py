@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from msgspec import Struct, field
+from msgspec import Raw, Struct, field
 
 __all__ = [
     "Call",
@@ -16,14 +16,20 @@ __all__ = [
     "FunctionCall",
     "Message",
     "Rollout",
+    "Sequence",
+    "Span",
     "Task",
     "Timing",
     "ToolCall",
     "Usage",
+    "VersionSpan",
 ]
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 Status = Literal["completed", "truncated"]
+LogprobKind = Literal["processed", "raw", "unknown"]
+TokenMode = Literal["", "capture", "exact"]
+TokenSource = Literal["", "engine", "tokenizer"]
 
 
 class FunctionCall(Struct):
@@ -101,6 +107,14 @@ class Usage(Struct):
         self.completion_tokens += other.completion_tokens
 
 
+class VersionSpan(Struct):
+    """Tokens `start` to `end` (exclusive) were sampled by the weights `version`."""
+
+    version: str
+    start: int
+    end: int
+
+
 class Call(Struct, omit_defaults=True):
     """One request to the policy model inside a rollout.
 
@@ -114,6 +128,21 @@ class Call(Struct, omit_defaults=True):
         prompt_token_ids: What the engine saw, shape (prompt,), if it told us.
         token_ids: What the engine sampled, shape (completion,).
         logprobs: One log-probability per sampled token, shape (completion,).
+        logprob_kind: `processed` if they are of the distribution that was sampled from (after
+            temperature, top-p ...), `raw` if of the model's own.
+        token_mode: `exact` if the prompt was sent as token ids; `capture` if as messages, and the
+            server was asked what it made of them; "" if nobody asked.
+        token_source: `engine` if the ids are those that the server computed with; `tokenizer` if
+            they were made from text, outside of it.
+        versions: Which weights sampled which tokens, if the server said so.
+        complete: Whether the reply came whole; what was cut off by a broken connection, an abort or
+            a pause is recorded, never trained on.
+        lineage: Name of the conversation, where a harness holds several (sub-agents); "" is the
+            main one.
+        api: The wire that a harness spoke: `chat`, `completions`, `responses` or `messages`.
+        request: The body as it was sent, without the messages where these are the rollout's own
+            first `prompt_messages`; empty if it was not kept. `msgspec.json.decode` reads it.
+        response: The body of the reply; empty if it was not kept.
     """
 
     prompt_messages: int
@@ -126,6 +155,15 @@ class Call(Struct, omit_defaults=True):
     prompt_token_ids: list[int] | None = None
     token_ids: list[int] | None = None
     logprobs: list[float] | None = None
+    logprob_kind: LogprobKind = "unknown"
+    token_mode: TokenMode = ""
+    token_source: TokenSource = ""
+    versions: list[VersionSpan] = []
+    complete: bool = True
+    lineage: str = ""
+    api: str = "chat"
+    request: Raw = Raw()
+    response: Raw = Raw()
 
 
 class Timing(Struct):
@@ -189,6 +227,50 @@ class Rollout(Struct):
     def completion(self) -> str:
         """Text of every assistant message, joined by newlines."""
         return "\n".join(m.text for m in self.messages if m.role == "assistant")
+
+
+class Span(Struct):
+    """Tokens `start` to `end` (exclusive) of a sequence were sampled by call number `call`."""
+
+    start: int
+    end: int
+    call: int
+
+
+class Sequence(Struct, kw_only=True):
+    """Token ids to train on, derived from the calls of a rollout. All lists have one length.
+
+    Attributes:
+        rollout_id: Of the rollout; `task_id` and `sample` say its group and place in it.
+        part: 0-based, of the `parts` sequences that the rollout came to.
+        lineage: Of the calls; "" is the main conversation.
+        token_ids: Shape (tokens,).
+        loss_mask: 1 where the token was sampled by the policy and is to be trained, else 0.
+        logprobs: Of sampled tokens, as the engine reported them; 0.0 elsewhere.
+        prompt_length: Tokens before the first sampled one.
+        spans: Which call sampled which tokens, in order; only tokens with mask 1.
+        versions: Which weights sampled which tokens, in places of the sequence; only what is known.
+        reward: The rollout's.
+        advantage: Relative to the rollout's group, if that was computed; the same for all
+            sequences of a rollout.
+        truncated: Whether the last sampled token was cut off by a limit.
+    """
+
+    rollout_id: str
+    task_id: str
+    sample: int
+    part: int = 0
+    parts: int = 1
+    lineage: str = ""
+    token_ids: list[int]
+    loss_mask: list[int]
+    logprobs: list[float]
+    prompt_length: int
+    spans: list[Span]
+    versions: list[VersionSpan] = []
+    reward: float = 0.0
+    advantage: float | None = None
+    truncated: bool = False
 
 
 class Failure(Struct):

@@ -11,8 +11,19 @@ from math import isfinite
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 
-from athlos.types import Call, Failure, FunctionCall, Message, Rollout, Timing, ToolCall, Usage
+from athlos.types import (
+    Call,
+    Failure,
+    FunctionCall,
+    Message,
+    Rollout,
+    Timing,
+    ToolCall,
+    Usage,
+    VersionSpan,
+)
 
 __all__ = ["encode"]
 
@@ -21,6 +32,7 @@ _STATUSES = frozenset({"completed", "truncated"})
 
 _encoder = msgspec.json.Encoder()
 _any = msgspec.json.Decoder()
+_raw = msgspec.json.Decoder(Raw)
 _rollout = msgspec.json.Decoder(Rollout)
 _failure = msgspec.json.Decoder(Failure)
 
@@ -131,6 +143,40 @@ def _is_call(call: Any) -> bool:
         and (call.token_ids is None or type(call.token_ids) is list)
         and (call.logprobs is None or type(call.logprobs) is list)
         and _is_usage(call.usage)
+        and _has_token_fields(call)
+    )
+
+
+def _has_token_fields(call: Call) -> bool:
+    """Whether what says where the tokens are from can be read again."""
+    return (
+        type(call.token_mode) is str
+        and call.token_mode in ("", "capture", "exact")
+        and type(call.token_source) is str
+        and call.token_source in ("", "engine", "tokenizer")
+        and type(call.logprob_kind) is str
+        and call.logprob_kind in ("unknown", "processed", "raw")
+        and type(call.complete) is bool
+        and type(call.lineage) is str
+        and type(call.api) is str
+        and _is_body(call.request)
+        and _is_body(call.response)
+        and type(call.versions) is list
+        and all(_is_span(span) for span in call.versions)
+    )
+
+
+def _is_body(body: Any) -> bool:
+    """Whether it is JSON or nothing; JSON is skipped over, which raises if it is broken."""
+    return type(body) is Raw and (not body or bool(_raw.decode(body)))
+
+
+def _is_span(span: Any) -> bool:
+    return (
+        type(span) is VersionSpan
+        and type(span.version) is str
+        and type(span.start) is int
+        and type(span.end) is int
     )
 
 
