@@ -29,7 +29,8 @@ Role = Literal["system", "developer", "user", "assistant", "tool"]
 Status = Literal["completed", "truncated"]
 LogprobKind = Literal["processed", "raw", "unknown"]
 TokenMode = Literal["", "capture", "exact"]
-TokenSource = Literal["", "engine", "tokenizer"]
+TokenSource = Literal["", "engine", "endpoint", "tokenizer"]
+SequencePolicy = Literal["fork", "strict", "per_call", "main_only", "realign"]
 
 
 class FunctionCall(Struct):
@@ -132,8 +133,9 @@ class Call(Struct, omit_defaults=True):
             temperature, top-p ...), `raw` if of the model's own.
         token_mode: `exact` if the prompt was sent as token ids; `capture` if as messages, and the
             server was asked what it made of them; "" if nobody asked.
-        token_source: `engine` if the ids are those that the server computed with; `tokenizer` if
-            they were made from text, outside of it.
+        token_source: `engine` if the ids are those that the server computed with; `endpoint` if
+            that holds for the sampled ones, and those of the prompt are of the server's `/tokenize`
+            and as many as it computed with; `tokenizer` if they were made from text outside of it.
         versions: Which weights sampled which tokens, if the server said so.
         complete: Whether the reply came whole; what was cut off by a broken connection, an abort or
             a pause is recorded, never trained on.
@@ -227,6 +229,20 @@ class Rollout(Struct):
     def completion(self) -> str:
         """Text of every assistant message, joined by newlines."""
         return "\n".join(m.text for m in self.messages if m.role == "assistant")
+
+    def sequences(self, policy: SequencePolicy = "fork", *, window: int = 1024) -> list[Sequence]:
+        """Training sequences, derived from the calls; `athlos.sequences.build` also reports.
+
+        Args:
+            policy: Where a new sequence begins: see `athlos.sequences.build`.
+            window: For `realign`: how many tokens may be overwritten.
+
+        Raises:
+            TokenError: What was recorded contradicts itself or, if `strict`, is not one sequence.
+        """
+        from athlos.sequences.build import build
+
+        return build(self, policy, window=window).sequences
 
 
 class Span(Struct):

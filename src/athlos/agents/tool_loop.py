@@ -17,7 +17,7 @@ from athlos.errors import AthlosError, ConfigError, ContextOverflow, EnvError, T
 from athlos.models.chat import Reply
 from athlos.timeouts import time_limit
 from athlos.tools import Tool, encode_tools
-from athlos.types import Call, Message, Rollout, Status, ToolCall
+from athlos.types import Message, Rollout, Status, ToolCall
 
 __all__ = ["ToolLoop"]
 
@@ -133,21 +133,7 @@ class ToolLoop(Struct, frozen=True, kw_only=True):
 
 def _record(rollout: Rollout, reply: Reply, started: float) -> None:
     """Adds a call to the record."""
-    choice = reply.choices[0]
-    rollout.calls.append(
-        Call(
-            prompt_messages=len(rollout.messages),
-            finish_reason=choice.finish_reason,
-            usage=reply.usage,
-            started=started,
-            latency=reply.latency,
-            tries=reply.tries,
-            policy_version=reply.version,
-            prompt_token_ids=reply.prompt_token_ids,
-            token_ids=choice.token_ids,
-            logprobs=choice.logprobs,
-        )
-    )
+    rollout.calls.append(reply.call(len(rollout.messages), started))
     rollout.usage.add(reply.usage)
 
 

@@ -26,6 +26,8 @@ _COMMANDS = {
     "show": "Show one task as the model sees it.",
     "new": "Write the beginning of an environment.",
     "metrics": "Show the figures of a run.",
+    "audit": "Replay the tokens of a run through its engine.",
+    "check": "Try for real what a model server can do.",
 }
 
 

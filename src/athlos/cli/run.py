@@ -70,6 +70,10 @@ the same --out.
 @click.option(
     "--durable", is_flag=True, default=None, help="Count what is on the disk, no earlier."
 )
+@click.option("--tokens", metavar="MODE", help="Record token ids: off, capture or exact. [off]")
+@click.option("--tokenizer", metavar="PATH", help="Of the model, for exact mode; or a hub's name.")
+@click.option("--engine", metavar="NAME", help="Endpoint that takes ids, for exact mode. [auto]")
+@click.option("--renderer", metavar="FAMILY", help="Of the chat template, for exact mode. [auto]")
 @click.option("--out", metavar="DIR", help="Run folder. [runs/ENVIRONMENT-MODEL-TIME]")
 @click.option("--config", metavar="FILE", help="YAML file with any of these settings.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

@@ -19,6 +19,7 @@ from athlos.registry import load
 
 if TYPE_CHECKING:
     from athlos.engine import Collection
+    from athlos.models.session import Tokens
 
 __all__ = ["RoleSettings", "Settings"]
 
@@ -64,6 +65,10 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
     max_cost: float | None = None
     price: tuple[float, float] | None = None
     durable: bool = False
+    tokens: str = "off"
+    tokenizer: str | None = None
+    engine: str = "auto"
+    renderer: str = "auto"
     out: str | None = None
     env: dict[str, Any] = field(default_factory=dict)
     sampling: dict[str, Any] = field(default_factory=dict)
@@ -122,7 +127,7 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
         concurrency = self._concurrency(local)
         model = _model(
             self.model, self.base_url, self.api_key_env, deadlines=deadlines, retry=self.retry,
-            price=self.price, connections=max(concurrency, 1),
+            price=self.price, connections=max(concurrency, 1), tokens=self._tokens(),
         )  # fmt: skip
         return collect(
             self.environment,
@@ -142,6 +147,15 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
             budget=self._budget(),
             durable=self.durable,
             out=self.out or default_out(env.name, self.model),
+        )
+
+    def _tokens(self) -> Tokens | None:
+        if self.tokens == "off":
+            return None
+        from athlos.models.token_modes import token_mode
+
+        return token_mode(
+            self.tokens, tokenizer=self.tokenizer, engine=self.engine, renderer=self.renderer
         )
 
     def _concurrency(self, local: bool) -> int:

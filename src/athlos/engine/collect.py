@@ -107,7 +107,9 @@ def collect(
             config=msgspec.to_builtins(typed),
             pass_threshold=env.pass_threshold,
         ),
-        model=ModelSpec(model.name, model.base_url),
+        model=ModelSpec(
+            model.name, model.base_url, model.tokens.settings() if model.tokens else {}
+        ),
         agent=agent.settings(),
         sampling=sampling,
         split=split,

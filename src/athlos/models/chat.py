@@ -8,16 +8,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Raw, Struct, field
 
 from athlos.errors import ContextOverflow, ModelError
+from athlos.models.engines import GIVEN_UP
 from athlos.models.transport import Response
-from athlos.types import FunctionCall, Message, ToolCall, Usage
+from athlos.types import (
+    Call,
+    FunctionCall,
+    LogprobKind,
+    Message,
+    TokenMode,
+    TokenSource,
+    ToolCall,
+    Usage,
+    VersionSpan,
+)
 
 __all__ = [
     "RESERVED",
     "Choice",
     "Reply",
+    "ServedModel",
     "decode_models",
     "decode_reply",
     "encode_request",
@@ -26,9 +38,6 @@ __all__ = [
 
 RESERVED = frozenset({"model", "messages", "tools", "n", "stream"})
 """Fields of a request that are no sampling parameters of an attempt."""
-
-# A completion that the server gave up, to update weights for example; it is no answer.
-_GIVEN_UP = frozenset({"abort", "aborted", "cancelled", "error"})
 
 _RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 
@@ -58,10 +67,13 @@ class Choice(Struct):
     finish_reason: str
     token_ids: list[int] | None = None
     logprobs: list[float] | None = None
+    versions: list[VersionSpan] = []
 
 
 class Reply(Struct):
     """A decoded reply; `choices` has `n` entries, of which an attempt uses the first.
+
+    The fields that `Call` has as well mean the same.
 
     Attributes:
         latency: Seconds from the first request to the whole reply, waits between tries included.
@@ -76,6 +88,11 @@ class Reply(Struct):
     latency: float = 0.0
     tries: int = 1
     version: int | None = None
+    token_mode: TokenMode = ""
+    token_source: TokenSource = ""
+    logprob_kind: LogprobKind = "unknown"
+    request: Raw = Raw()
+    response: Raw = Raw()
 
     @property
     def message(self) -> Message:
@@ -86,6 +103,30 @@ class Reply(Struct):
     def finish_reason(self) -> str:
         """The first completion's finish reason."""
         return self.choices[0].finish_reason
+
+    def call(self, prompt_messages: int, started: float) -> Call:
+        """The record of this reply's first choice.
+
+        Args:
+            prompt_messages: How many of the rollout's messages, from the first, were the prompt.
+            started: Unix time of the request.
+        """
+        choice = self.choices[0]
+        if not self.token_mode:
+            return Call(
+                prompt_messages, choice.finish_reason, self.usage, started, self.latency,
+                self.tries, self.version, self.prompt_token_ids, choice.token_ids, choice.logprobs,
+            )  # fmt: skip
+        return Call(
+            prompt_messages, choice.finish_reason, self.usage, started, self.latency,
+            self.tries, self.version, self.prompt_token_ids, choice.token_ids, choice.logprobs,
+            logprob_kind=self.logprob_kind,
+            token_mode=self.token_mode,
+            token_source=self.token_source,
+            versions=choice.versions,
+            request=self.request,
+            response=self.response,
+        )  # fmt: skip
 
 
 # The wire as servers really send it: more may be null or absent than the specification says.
@@ -133,12 +174,16 @@ class _Completion(Struct):
     prompt_token_ids: list[int] | None = None
 
 
-class _Model(Struct):
+class ServedModel(Struct):
+    """One model of a `/v1/models` reply."""
+
     id: str
+    owned_by: str | None = None
+    max_model_len: int | None = None
 
 
 class _Models(Struct):
-    data: list[_Model] = field(default_factory=list)
+    data: list[ServedModel] = field(default_factory=list)
 
 
 _completion = msgspec.json.Decoder(_Completion)
@@ -177,7 +222,7 @@ def decode_reply(body: bytes) -> Reply:
         raise ModelError(f"the reply has no choices: {_excerpt(body)}", retryable=True)
     choices = []
     for choice in completion.choices:
-        if choice.finish_reason in _GIVEN_UP:
+        if choice.finish_reason in GIVEN_UP:
             raise ModelError(
                 f"the server gave the completion up (finish_reason {choice.finish_reason!r})",
                 retryable=True,
@@ -218,14 +263,14 @@ def _choice(wire: _Choice) -> Choice:
     )
 
 
-def decode_models(body: bytes) -> list[str]:
-    """The model names of a `/v1/models` reply.
+def decode_models(body: bytes) -> list[ServedModel]:
+    """The models of a `/v1/models` reply.
 
     Raises:
         ModelError: It is no such reply.
     """
     try:
-        return [model.id for model in _models.decode(body).data]
+        return _models.decode(body).data
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ModelError(f"the reply to /models is malformed: {error}: {_excerpt(body)}") from None
 

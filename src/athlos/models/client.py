@@ -5,46 +5,36 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
-from msgspec import Struct
 
 from athlos.errors import ConfigError, ModelError
 from athlos.models.addresses import http_transports, invented, read_urls
 from athlos.models.blame import blame
 from athlos.models.budget import Budget
 from athlos.models.chat import Reply, decode_reply, encode_request, status_error
-from athlos.models.connect import connect
+from athlos.models.connect import Server, connect
+from athlos.models.deadlines import Deadlines
 from athlos.models.line import Line, Task
 from athlos.models.replicas import Replica, Replicas
 from athlos.models.retry import Retry, RetryBudget
-from athlos.models.session import Session
+from athlos.models.session import Session, Tokens
 from athlos.models.status import describe
-from athlos.models.transport import Transport
+from athlos.models.transport import Exchange, Response, Transport, TransportError
 from athlos.timeouts import time_limit
 from athlos.types import Message
 
-__all__ = ["Deadlines", "Model"]
+if TYPE_CHECKING:
+    from athlos.models.in_process import Generate
+    from athlos.models.tokens import Renderer
 
+__all__ = ["Model"]
 
 _LOCAL_MAX_TOKENS = 512
-
-
-class Deadlines(Struct, frozen=True, kw_only=True):
-    """How long to wait, in seconds.
-
-    Attributes:
-        connect: For a connection.
-        first_byte: For the reply to begin. A server that does not stream begins when it is done.
-        total: For one call, its repetitions and the waits between them included.
-    """
-
-    connect: float = 10.0
-    first_byte: float = 900.0
-    total: float = 1800.0
+_PROBE = 120.0  # seconds
 
 
 class Model:
@@ -64,6 +54,7 @@ class Model:
         price: Of a million prompt and a million completion tokens, for the budgets of sessions;
             None leaves it to the budget.
         transport: The way to the server, or to each of the replicas, in place of HTTP.
+        tokens: `Capture()` or `Exact(...)` record the token ids of every call, for training.
         rng: Draws the jitter of all waits.
 
     Attributes:
@@ -71,6 +62,8 @@ class Model:
         base_urls: The base URL of each replica.
         trouble: What the last call that had to be repeated said.
         version: Of the weights that the servers have, as the last `resume` said.
+        server: What `connect` found.
+        tokens: How the token ids of calls are had; None if nobody asks for them.
         offers_tools: False if it is known that the model is not told of tools, so calls none.
 
     Raises:
@@ -89,6 +82,7 @@ class Model:
         connections: int = 4096,
         price: tuple[float, float] | None = None,
         transport: Transport | Sequence[Transport] | None = None,
+        tokens: Tokens | None = None,
         rng: random.Random | None = None,
     ) -> None:
         if connections < 1:
@@ -100,6 +94,8 @@ class Model:
         self.offers_tools = True
         self.trouble = ""
         self.version: int | None = None
+        self.tokens = tokens
+        self.server = Server("", "", None)
         self._name = name
         self._rng = rng or random.Random()
         self._backing_off = 0
@@ -140,6 +136,32 @@ class Model:
         model.offers_tools = transport.offers_tools
         return model
 
+    @classmethod
+    def in_process(
+        cls,
+        generate: Generate,
+        tokenizer: str | Renderer,
+        *,
+        name: str = "policy",
+        context: int | None = None,
+        **options: Any,
+    ) -> Model:
+        """An engine in this process, by token ids: see `athlos.models.in_process`.
+
+        Args:
+            generate: Samples after a prompt of ids.
+            tokenizer: As `Exact` takes it.
+            name: Of the model, for the record.
+            context: Tokens that fit into a prompt and its completion together.
+            options: As of `Model`.
+        """
+        from athlos.models.in_process import EngineTransport
+        from athlos.models.token_modes import Exact
+
+        transport = EngineTransport(generate, name, context)
+        tokens = Exact(tokenizer, engine="vllm-generate")
+        return cls("in-process", name, transport=transport, tokens=tokens, **options)
+
     @property
     def name(self) -> str:
         """What the server calls the model; "" until `connect` found out."""
@@ -171,7 +193,10 @@ class Model:
             ConfigError: No server answers, or one has another model or refuses the key; the message
                 says what is wrong and what the server has.
         """
-        self._name = await connect(self._replicas.all, self._name, self.retry, self._rng)
+        self.server = await connect(self._replicas.all, self._name, self.retry, self._rng)
+        self._name = self.server.name
+        if self.tokens is not None:
+            await self.tokens.connect(self)
 
     def session(self, key: str = "", budget: Budget | None = None) -> Session:
         """The model for one attempt, whose calls stay with one replica and within a budget.
@@ -203,16 +228,40 @@ class Model:
         """
         return self.call(None, messages, tools, sampling)
 
-    async def call(
+    def call(
         self,
         session: Session | None,
         messages: Sequence[Message],
         tools: Sequence[Mapping[str, Any]] | msgspec.Raw,
         sampling: Mapping[str, Any] | None,
-    ) -> Reply:
+    ) -> Coroutine[Any, Any, Reply]:
         """One call of a session, or of none; see `chat`."""
         given = {**self.sampling, **sampling} if sampling else self.sampling
+        if self.tokens is not None:
+            return self.tokens.chat(self, session, messages, tools, given)
         body = encode_request(self._name or "", messages, tools, given)
+        return self.ask(session, "/chat/completions", body, decode_reply, given)
+
+    async def ask(
+        self,
+        session: Session | None,
+        path: str,
+        body: bytes,
+        decode: Callable[[bytes], Reply],
+        sampling: Mapping[str, Any],
+        exchange: Exchange | None = None,
+    ) -> Reply:
+        """One request for a completion, in whatever form the body has.
+
+        Args:
+            session: Whose it is; None is nobody's.
+            path: Of the endpoint.
+            body: As it is sent.
+            decode: Reads the reply of a request that went well.
+            sampling: For the limit on what it may sample, which is claimed from the budget.
+            exchange: Sends the request in place of the transport's `send`, and watches the time
+                itself: it gets the transport, and the seconds until a reply must begin and end.
+        """
         loop = asyncio.get_running_loop()
         task = asyncio.current_task(loop)
         assert task is not None
@@ -223,7 +272,7 @@ class Model:
             preferred = session.replica
             if session.budget is not None:
                 prices = self.price or (None, None)
-                limit = given.get("max_tokens", given.get("max_completion_tokens"))
+                limit = sampling.get("max_tokens", sampling.get("max_completion_tokens"))
                 claim = session.budget.reserve(limit, *prices)
                 if claim is None:
                     claim = await session.budget.claim(limit, *prices)
@@ -250,11 +299,14 @@ class Model:
                 tries += 1
                 allowed = min(self.deadlines.first_byte, until - sent)
                 try:
-                    with time_limit(allowed):
-                        response = await replica.transport.send("POST", "/chat/completions", body)
+                    if exchange is None:
+                        with time_limit(allowed):
+                            response = await replica.transport.send("POST", path, body)
+                    else:
+                        response = await exchange(replica.transport, allowed, until - sent)
                     if response.status != 200:
                         raise status_error(response)
-                    reply = decode_reply(response.body)
+                    reply = decode(response.body)
                 except BaseException as raised:  # noqa: BLE001 - whatever it is, the request ended
                     error = self._failed(replica, number, task, raised, allowed)
                 else:
@@ -331,6 +383,20 @@ class Model:
             status=last.status if last else None,
             retryable=True,
         )
+
+    async def probe(self, path: str, body: bytes) -> Response:
+        """Sends one request beside the calls: once, whatever the reply is.
+
+        Raises:
+            TransportError: There was none.
+        """
+        replica = self._replicas.choose(None, None, asyncio.get_running_loop().time())
+        transport = (replica or self._replicas.all[0]).transport
+        try:
+            with time_limit(_PROBE):
+                return await transport.send("POST", path, body)
+        except TimeoutError as error:
+            raise TransportError("timeout", f"no reply within {_PROBE:g} s") from error
 
     async def pause(self, *, cancel: bool = False) -> None:
         """Begins no further request; returns when none is under way.

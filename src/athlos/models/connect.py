@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from athlos.errors import ConfigError, ModelError
 from athlos.models.chat import decode_models, status_error
@@ -15,18 +16,33 @@ from athlos.models.retry import Retry
 from athlos.models.transport import Response, TransportError
 from athlos.timeouts import time_limit
 
-__all__ = ["connect"]
+__all__ = ["Server", "connect"]
 
 _GARBLED = 5  # tries until a server that answers something else is believed
 _PATIENCE = 30.0  # seconds in which a busy server may answer the first question
+
+
+class Server(NamedTuple):
+    """What a server says of itself.
+
+    Attributes:
+        name: Of the model.
+        kind: Who owns it: `vllm`, `sglang`, `llamacpp`, ...; "" if unknown.
+        context: Tokens that fit into a prompt and its completion together, if known.
+    """
+
+    name: str
+    kind: str
+    context: int | None
+
 
 _log = logging.getLogger(__name__)
 
 
 async def connect(
     replicas: Sequence[Replica], name: str | None, retry: Retry, rng: random.Random
-) -> str:
-    """Checks all replicas and returns the name of their model.
+) -> Server:
+    """Checks all replicas and returns what they say of their model.
 
     A replica that does not answer is taken out of the rotation, if another one does.
 
@@ -40,7 +56,7 @@ async def connect(
         ConfigError: None answers, or one that does is not as it should be.
     """
     answers = await asyncio.gather(*(_ask(replica, retry, rng) for replica in replicas))
-    found: dict[str, str] = {}
+    found: dict[Server, str] = {}
     missing: list[tuple[Replica, ConfigError]] = []
     for replica, answer in zip(replicas, answers, strict=True):
         if isinstance(answer, ConfigError):
@@ -49,8 +65,8 @@ async def connect(
             found.setdefault(_model(replica.url, answer, name), replica.url)
     if not found:
         raise missing[0][1]
-    if len(found) > 1:
-        said = " and ".join(f"{model!r} at {url}" for model, url in found.items())
+    if len({server.name for server in found}) > 1:
+        said = " and ".join(f"{server.name!r} at {url}" for server, url in found.items())
         raise ConfigError(
             f"replicas must have the same model, but there is {said}",
             hint="--model says which of them is meant.",
@@ -64,31 +80,33 @@ async def connect(
     return next(iter(found))
 
 
-def _model(url: str, response: Response, name: str | None) -> str:
-    """The name of the model in a reply to GET /models."""
+def _model(url: str, response: Response, name: str | None) -> Server:
+    """The model in a reply to GET /models."""
     if response.status in (401, 403):
         raise ConfigError(
             f"{url} refused the API key (HTTP {response.status})",
             hint="--api-key-env names the environment variable that holds the key "
             "(OPENAI_API_KEY by default).",
         )
+    if response.status == 404 and name is not None:  # NeMo RL's server has no list of models
+        return Server(name, "", None)
     if response.status != 200:
         raise ConfigError(
             f"{url}/models answered {status_error(response).message}",
             hint="Is --base-url the server's OpenAI base, usually ending in /v1?",
         )
     try:
-        names = decode_models(response.body)
+        models = {model.id: model for model in decode_models(response.body)}
     except ModelError as error:
         raise ConfigError(f"{url} is no OpenAI server: {error.message}") from error
-    if name is None and len(names) == 1:
-        return names[0]
-    if name is None or name not in names:
+    if name is None and len(models) == 1:
+        name = next(iter(models))
+    if name is None or name not in models:
         raise ConfigError(
             f"no model {name!r} at {url}" if name else "which model? --model is missing",
-            hint=f"It has: {', '.join(names) or 'none'}",
+            hint=f"It has: {', '.join(models) or 'none'}",
         )
-    return name
+    return Server(name, models[name].owned_by or "", models[name].max_model_len)
 
 
 async def _ask(replica: Replica, retry: Retry, rng: random.Random) -> Response | ConfigError:

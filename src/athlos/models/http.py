@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import resource
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from urllib.parse import urlsplit
 
@@ -28,6 +29,8 @@ _UNPRINTABLE = re.compile(r"[\s\x00-\x1f\x7f]")
 _SETTLE = 0.05  # seconds
 _M_ARENA_MAX = -8  # malloc.h
 _MANY = 2048  # connections
+_TRIM_EVERY = 1.0  # seconds
+_TRIM_SHARE = 0.01  # of the time
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 # A proxy for nothing: a proxy that the environment variables name must not see loopback requests.
 _NO_PROXY = Proxy("http://127.0.0.1:9", no_proxy="*,0.0.0.0/0,::/0")
@@ -52,8 +55,7 @@ class HttpTransport:
         self, base_url: str, *, api_key: str | None, connect_timeout: float, connections: int
     ) -> None:
         host = _host(base_url)
-        if connections >= _MANY:
-            _share_arenas()
+        self._heap = _Heap() if connections >= _MANY else None
         headers = [("content-type", "application/json")]
         if api_key:
             headers.append(("authorization", f"Bearer {api_key}"))
@@ -77,7 +79,7 @@ class HttpTransport:
         if self._client is None:
             raise TransportError("connect", "the model client is closed")
         try:
-            url = self._urls.get(path) or self._urls.setdefault(path, self._base + path)
+            url = self._urls.get(path) or self._url(path)
             reply = await self._client.execute(method, url, self._headers, body)
         except ConnectionError as error:  # first: a connect time-out is a TimeoutError, too
             raise TransportError("connect", _cause(error)) from error
@@ -87,11 +89,19 @@ class HttpTransport:
             raise TransportError("reset", _cause(error)) from error
         except RemoteProtocolError as error:
             raise TransportError("protocol", _cause(error)) from error
+        if self._heap is not None:
+            self._heap.trim()
         status = reply.status
         if status == 200:
             return Response(200, _NONE, reply.content)
         headers = {name.lower(): value for name, value in reply.headers.items()}
         return Response(status, headers, reply.content)
+
+    def _url(self, path: str) -> str:
+        base = self._base
+        if path.startswith("//"):
+            base, path = base.removesuffix("/v1"), path[1:]
+        return self._urls.setdefault(path, base + path)
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -102,16 +112,32 @@ class HttpTransport:
             await asyncio.sleep(_SETTLE)
 
 
-def _share_arenas() -> None:
-    """Keeps glibc from giving each of the library's threads a heap of its own.
+class _Heap:
+    """Keeps the heap small while thousands of requests are under way, if the C library is glibc.
 
-    It resolves replies on up to 512 threads. What is free in one heap is of no use to the others:
-    with 10,000 requests in flight that is tens of megabytes, and costs time besides.
+    The HTTP library resolves replies on up to 512 threads, and glibc gives each a heap of its own.
+    What is free in one is of no use to the others: with 10,000 requests that is tens of megabytes,
+    and costs time besides. So there is one for all. In that one, each burst of replies leaves holes
+    between what lives on; they are given back to the kernel now and then.
     """
-    import ctypes
 
-    with suppress(AttributeError, OSError):  # another C library
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+    def __init__(self) -> None:
+        import ctypes
+
+        self._trim: Callable[[int], int] | None = None
+        with suppress(AttributeError, OSError):  # another C library
+            libc = ctypes.CDLL(None)
+            libc.mallopt(_M_ARENA_MAX, 1)
+            self._trim = libc.malloc_trim
+        self._due = time.monotonic() + _TRIM_EVERY
+
+    def trim(self) -> None:
+        """Gives free memory back, if it is time to."""
+        if self._trim is None or (now := time.monotonic()) < self._due:
+            return
+        self._trim(0)
+        end = time.monotonic()
+        self._due = end + max(_TRIM_EVERY, (end - now) / _TRIM_SHARE)
 
 
 def _files() -> int:

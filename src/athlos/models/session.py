@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from athlos.models.budget import Budget
 from athlos.models.chat import Reply
@@ -15,7 +15,34 @@ if TYPE_CHECKING:
 
     from athlos.models.client import Model
 
-__all__ = ["Session"]
+__all__ = ["Session", "Tokens"]
+
+
+class Tokens(Protocol):
+    """How the token ids of calls are had: `Capture` and `Exact`."""
+
+    async def connect(self, model: Model) -> None:
+        """Checks that the server can do it.
+
+        Raises:
+            ConfigError: It cannot; the message says what to switch on.
+        """
+        ...
+
+    async def chat(
+        self,
+        model: Model,
+        session: Session | None,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] | msgspec.Raw,
+        sampling: Mapping[str, Any],
+    ) -> Reply:
+        """One call; see `Model.chat`."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """What of it identifies a run."""
+        ...
 
 
 class Session:
@@ -24,14 +51,16 @@ class Session:
     Attributes:
         budget: What the calls may spend; None is no limit.
         replica: Where the last call went; the next one goes there, too.
+        conversation: The token ids of the calls so far, in exact mode.
     """
 
-    __slots__ = ("_model", "budget", "replica")
+    __slots__ = ("_model", "budget", "conversation", "replica")
 
     def __init__(self, model: Model, budget: Budget | None, replica: Replica | None) -> None:
         self._model = model
         self.budget = budget
         self.replica = replica
+        self.conversation: Any = None
 
     @property
     def name(self) -> str:

@@ -6,10 +6,10 @@ Implementations: `HttpTransport` (any server), `LocalTransport` (llama.cpp in th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal, NamedTuple, Protocol
 
-__all__ = ["Response", "Transport", "TransportError"]
+__all__ = ["Exchange", "Response", "Transport", "TransportError"]
 
 FaultKind = Literal["connect", "reset", "timeout", "protocol"]
 
@@ -35,7 +35,10 @@ class TransportError(Exception):
 
 
 class Transport(Protocol):
-    """Sends requests to one backend. Paths are relative to the backend's `/v1` base."""
+    """Sends requests to one backend.
+
+    Paths are relative to the backend's `/v1` base; with `//` at the start, to the server's root.
+    """
 
     async def send(self, method: str, path: str, body: bytes | None = None) -> Response:
         """Sends one request and returns the whole reply, whatever its status.
@@ -48,3 +51,7 @@ class Transport(Protocol):
     async def close(self) -> None:
         """Frees connections, threads and memory. May be called twice."""
         ...
+
+
+Exchange = Callable[[Transport, float, float], Awaitable[Response]]
+"""Sends a request in a way of its own; gets the seconds until the reply must begin, and end."""

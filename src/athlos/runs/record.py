@@ -153,7 +153,7 @@ def _has_token_fields(call: Call) -> bool:
         type(call.token_mode) is str
         and call.token_mode in ("", "capture", "exact")
         and type(call.token_source) is str
-        and call.token_source in ("", "engine", "tokenizer")
+        and call.token_source in ("", "engine", "endpoint", "tokenizer")
         and type(call.logprob_kind) is str
         and call.logprob_kind in ("unknown", "processed", "raw")
         and type(call.complete) is bool

@@ -29,10 +29,11 @@ class EnvironmentSpec(Struct):
 
 
 class ModelSpec(Struct):
-    """Which model, and where it was."""
+    """Which model, where it was, and how its token ids were had."""
 
     name: str
     base_url: str
+    tokens: dict[str, Any] = field(default_factory=dict)
 
 
 class RoleSpec(ModelSpec):
