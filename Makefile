@@ -1,5 +1,5 @@
 # Each target is a script of the same name, which works without make, too.
-.PHONY: setup run test chaos check bench docs
+.PHONY: setup run test test-backends chaos check bench docs
 
 setup:
 	bash scripts/setup
@@ -7,6 +7,8 @@ run:
 	bash scripts/run
 test:
 	bash scripts/test
+test-backends:
+	bash scripts/test-backends
 chaos:
 	bash scripts/chaos
 check:
