@@ -75,12 +75,38 @@ def test_the_floor_sends_what_athlos_sends():
     assert done.stdout.split("\n")[:2] == ["single 1", "tools 3"], done.stderr
 
 
+def test_memory_is_measured_in_runs_of_its_own(tmp_path: Path):
+    printed, [row] = run(tmp_path, "memory")
+    assert (row["benchmark"], row["in_flight"]) == ("memory", 8)
+    assert list(row["systems"]) == ["floor", "athlos"]
+    for name, figures in row["systems"].items():
+        [peak] = figures["peak_mb"]
+        assert peak > 10
+        assert 1 <= figures["at_server"] <= 8
+        assert f"{name:<7} {8:>9} {peak:>5.0f}" in printed
+
+
 def test_a_line_says_what_it_was_measured_on(tmp_path: Path):
     _, [row] = run(tmp_path, "imports")
     assert row["benchmark"] == "imports"
     assert row["cpus"] >= 1
     assert {"date", "commit", "python", "load", "pyqwest", "uvloop", "msgspec"} <= set(row)
     assert row["commands"]["python -c pass"]["ratio"] == 1
+
+
+def test_sequences_are_built_by_every_policy(tmp_path: Path):
+    printed, [row] = run(tmp_path, "sequences")
+    assert (row["tokens"], row["turns"]) == (2_000, 10)
+    assert {name: one["sequences"] for name, one in row["policies"].items()} == {
+        "fork": 1,
+        "strict": 1,
+        "main_only": 1,
+        "realign": 1,
+        "per_call": 10,
+        "fork, drift": 5,
+        "realign, drift": 1,
+    }
+    assert "2,000" in printed
 
 
 def test_other_systems_that_are_not_there_are_skipped(tmp_path: Path):

@@ -9,8 +9,9 @@ PUBLIC = [
     "Agent", "AgentError", "AthlosError", "AttemptTimeout", "Budget", "BudgetError", "Call",
     "Cancelled", "Collection", "Config", "ConfigError", "ContextOverflow", "Curriculum",
     "Deadlines", "EnvError", "Environment", "Failure", "Group", "GroupPolicy", "JudgeError",
-    "Message", "Model", "ModelError", "Retry", "Rollout", "SandboxError", "Summary",
-    "Task", "ToolCall", "ToolError", "ToolLoop", "Usage", "VerifierError", "__version__",
+    "Message", "Model", "ModelError", "Retry", "Rollout", "SandboxError", "Sequence",
+    "Summary", "Task", "TokenError", "ToolCall", "ToolError", "ToolLoop", "Usage",
+    "VerifierError", "VersionSpan", "__version__",
     "collect", "group_reward", "load", "metric", "read_failures", "read_rollouts", "reward",
     "tool",
 ]  # fmt: skip

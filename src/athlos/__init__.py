@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         JudgeError,
         ModelError,
         SandboxError,
+        TokenError,
         ToolError,
         VerifierError,
     )
@@ -34,7 +35,17 @@ if TYPE_CHECKING:
     from athlos.registry import load
     from athlos.runs import read_failures, read_rollouts
     from athlos.tools import tool
-    from athlos.types import Call, Failure, Message, Rollout, Task, ToolCall, Usage
+    from athlos.types import (
+        Call,
+        Failure,
+        Message,
+        Rollout,
+        Sequence,
+        Task,
+        ToolCall,
+        Usage,
+        VersionSpan,
+    )
 
 _HOMES = {
     "agents": ("Agent", "ToolLoop"),
@@ -52,6 +63,7 @@ _HOMES = {
         "JudgeError",
         "ModelError",
         "SandboxError",
+        "TokenError",
         "ToolError",
         "VerifierError",
     ),
@@ -60,7 +72,17 @@ _HOMES = {
     "registry": ("load",),
     "runs": ("read_failures", "read_rollouts"),
     "tools": ("tool",),
-    "types": ("Call", "Failure", "Message", "Rollout", "Task", "ToolCall", "Usage"),
+    "types": (
+        "Call",
+        "Failure",
+        "Message",
+        "Rollout",
+        "Sequence",
+        "Task",
+        "ToolCall",
+        "Usage",
+        "VersionSpan",
+    ),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -91,13 +113,16 @@ __all__ = [
     "Retry",
     "Rollout",
     "SandboxError",
+    "Sequence",
     "Summary",
     "Task",
+    "TokenError",
     "ToolCall",
     "ToolError",
     "ToolLoop",
     "Usage",
     "VerifierError",
+    "VersionSpan",
     "__version__",
     "collect",
     "group_reward",

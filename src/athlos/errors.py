@@ -9,6 +9,7 @@
     │       └── VerifierTimeout    it took longer than its limit
     ├── JudgeError             a judge model failed or its verdict was unreadable
     ├── SandboxError           the sandbox, not the code in it, failed
+    ├── TokenError             recorded tokens contradict each other; nothing may be trained on them
     ├── AgentError             the harness failed
     ├── AttemptTimeout         the attempt outlived its deadline
     ├── BudgetError            the run's ceiling of tokens or cost refused a call
@@ -36,6 +37,7 @@ __all__ = [
     "JudgeError",
     "ModelError",
     "SandboxError",
+    "TokenError",
     "ToolError",
     "VerifierError",
     "VerifierTimeout",
@@ -126,6 +128,33 @@ class SandboxError(AthlosError):
 
     failure_class = "sandbox_error"
     retryable = True
+
+
+class TokenError(AthlosError, ValueError):
+    """Token ids, log-probabilities or versions contradict what the calls of a rollout recorded.
+
+    Attributes:
+        rule: Which invariant of a training sequence is broken, `R1` to `R8`; "" if none is meant.
+        rollout_id: The rollout.
+        call: Number of the call, from 0, if one is to blame.
+        position: The first place in the sequence (or the prompt) that is wrong, if there is one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        rule: str = "",
+        rollout_id: str = "",
+        call: int | None = None,
+        position: int | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.rule = rule
+        self.rollout_id = rollout_id
+        self.call = call
+        self.position = position
 
 
 class AgentError(AthlosError):

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from athlos import Message, Model
 from athlos.errors import ConfigError
 from athlos.models.local import LocalTransport, find_gguf
+from athlos.models.token_modes import Capture
 from athlos.models.transport import Response, TransportError
 
 Receive = Callable[[bytes], bool]
@@ -376,3 +378,16 @@ def test_real_requests_stop_when_cancelled(weights):
         assert (status, reply["usage"]["completion_tokens"]) == (200, 1)
 
     with_model(weights, work, context=2048)
+
+
+def test_the_token_ids_of_calls_are_captured(weights):
+    async def ask():
+        async with Model.local(tokens=Capture(), sampling={"max_tokens": 6}) as model:
+            await model.connect()
+            return await model.chat([Message("user", "What is 2+2?")])
+
+    call = asyncio.run(ask()).call(1, 0.0)
+    assert call.token_source == "endpoint"
+    assert len(call.prompt_token_ids) == call.usage.prompt_tokens
+    assert len(call.token_ids) == len(call.logprobs) == call.usage.completion_tokens
+    assert call.logprob_kind == "raw"

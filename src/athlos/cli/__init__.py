@@ -26,7 +26,9 @@ _COMMANDS = {
     "show": "Show one task as the model sees it.",
     "new": "Write the beginning of an environment.",
     "metrics": "Show the figures of a run.",
+    "export": "Write a run as training sequences or as messages.",
     "audit": "Replay the tokens of a run through its engine.",
+    "gateway": "Answer any agent with a model, and record what it asks.",
     "check": "Try for real what a model server can do.",
 }
 

@@ -11,9 +11,8 @@ import click
 from athlos.cli.terminal import console, print_json, results_only
 
 if TYPE_CHECKING:
-    from athlos.runs.audit import Audit
+    from athlos.runs.audit import Audit, CallAudit
 
-_SHOWN = 10
 _EPILOG = """\b
 Examples:
   athlos audit runs/a --base-url http://127.0.0.1:8000/v1
@@ -86,17 +85,22 @@ def _show(found: Audit) -> None:
         f"{len(found.calls)} calls with {found.tokens:,} sampled tokens replayed by {found.engine}"
     )
     if found.calls:
-        ids = "every id equal" if found.ids_equal else "[red]other ids than recorded[/red]"
+        ids = "every id equal" if found.ids_equal else "other ids than recorded"
         out.print(
             f"{ids}; log-probabilities differ by at most {found.worst:.2g} nats, "
             f"{found.mean:.2g} on average; KL {found.kl:.2g} a token"
         )
     for reason, count in found.unchecked.items():
-        out.print(f"[yellow]{count} calls not compared:[/yellow] {reason}")
-    faults = found.faults
-    for fault in faults[:_SHOWN]:
-        out.print(f"[red]{fault.rollout_id}, call {fault.call}:[/red] {fault.verdict}")
-    if len(faults) > _SHOWN:
-        out.print(f"... and {len(faults) - _SHOWN} more calls; --json has them all")
+        out.print(f"{count} calls not compared: {reason}")
+    verdicts: dict[str, list[CallAudit]] = {}
+    for fault in found.faults:
+        verdicts.setdefault(fault.verdict, []).append(fault)
+    for verdict, calls in verdicts.items():
+        worst = calls[0]
+        out.print(f"{len(calls)} calls: {verdict}", style="red")
+        out.print(
+            f"  the worst: {worst.worst:.2g} nats, rollout {worst.rollout_id}, call {worst.call}, "
+            f"sampled token {worst.place}"
+        )
     if not found.calls:
-        out.print("[red]nothing to compare[/red]: collect with --tokens capture or exact")
+        out.print("nothing to compare: collect with --tokens capture or exact", style="red")

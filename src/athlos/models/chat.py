@@ -148,7 +148,7 @@ class _Message(Struct):
 
 
 class _TokenLogprob(Struct):
-    logprob: float
+    logprob: float | None = None
 
 
 class _Logprobs(Struct):
@@ -249,7 +249,8 @@ def _choice(wire: _Choice) -> Choice:
         calls.append(ToolCall(call.id or f"call_{index}", function))
     logprobs = None
     if wire.logprobs is not None and wire.logprobs.content is not None:
-        logprobs = [token.logprob for token in wire.logprobs.content]
+        said = [t.logprob for t in wire.logprobs.content if t.logprob is not None]
+        logprobs = said if len(said) == len(wire.logprobs.content) else None
     return Choice(
         message=Message(
             "assistant",

@@ -31,6 +31,7 @@ ASK: dict[str, dict[str, Any]] = {
     },
     "nemo-rl": {"logprobs": True, "top_logprobs": 0},
     "llamacpp": {"logprobs": True, "top_logprobs": 1},
+    "local": {"logprobs": True, "top_logprobs": 1},
     "": {
         "logprobs": True, "top_logprobs": 0, "return_token_ids": True,
         "return_prompt_token_ids": True, "return_tokens_as_token_ids": True,

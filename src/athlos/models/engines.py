@@ -294,8 +294,8 @@ class _Meta(Struct):
 
 
 class _Answer(Struct):
+    meta_info: _Meta
     output_ids: list[int] = field(default_factory=list)
-    meta_info: _Meta = field(default_factory=_Meta)
 
 
 _answer = msgspec.json.Decoder(_Answer)
@@ -354,7 +354,7 @@ class _Probability(Struct):
 
 
 class _Llama(Struct):
-    tokens: list[int] = field(default_factory=list)
+    tokens: list[int]
     completion_probabilities: list[_Probability] = field(default_factory=list)
     stop_type: str = "eos"
 

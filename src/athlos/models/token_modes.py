@@ -232,14 +232,17 @@ class Exact:
         """What of it identifies a run."""
         return {"mode": "exact", "engine": self._engine.name if self._engine else "auto"}
 
-    @property
-    def renderer(self) -> Renderer:
-        """Makes ids of messages and messages of ids; loaded when first needed."""
+    def renderer(self, name: str = "") -> Renderer:
+        """Makes ids of messages and messages of ids; loaded when first needed.
+
+        Args:
+            name: Of the model at its server, by which its family may be known.
+        """
         if self._renderer is None:
             source = self._tokenizer
-            self._renderer = (
-                load_renderer(source, family=self._family) if isinstance(source, str) else source
-            )
+            if isinstance(source, str):
+                source = load_renderer(source, model_name=name, family=self._family)
+            self._renderer = source
         return self._renderer
 
     async def connect(self, model: Model) -> None:
@@ -248,7 +251,7 @@ class Exact:
         Raises:
             ConfigError: The server has none, or the tokenizer cannot be loaded.
         """
-        ids = self.renderer.render(_OPEN, ())
+        ids = self.renderer(model.name).render(_OPEN, ())
         tried = {}
         for engine in [self._engine] if self._engine else ENGINES.values():
             said = await self._probe(model, engine, ids)
@@ -280,10 +283,6 @@ class Exact:
             return error.message
         return said if said.logprobs else "no log-probabilities"
 
-    def conversation(self) -> Conversation:
-        """The token ids of one rollout's calls; none yet."""
-        return Conversation(self.renderer)
-
     async def chat(
         self,
         model: Model,
@@ -297,18 +296,21 @@ class Exact:
             await self.connect(model)
             assert self._engine is not None
         engine = self._engine
+        renderer = self.renderer(model.name)
         conversation = session.conversation if session is not None else None
         if conversation is None:
-            conversation = self.conversation()
+            conversation = Conversation(renderer)
             if session is not None:
                 session.conversation = conversation
         wire = msgspec.json.decode(tools) if isinstance(tools, msgspec.Raw) else tools
         prompt = conversation.prompt(messages, wire)
         given = self._limited(model, sampling, len(prompt.ids))
-        request = engine.encode(model.name, prompt.ids, given, self.renderer.stop_token_ids)
+        request = engine.encode(model.name, prompt.ids, given, renderer.stop_token_ids)
 
         def read(body: bytes) -> Reply:
-            return self._reply(engine.decode(body), prompt, model.name, body)
+            said = engine.decode(body)
+            message = renderer.parse(prompt.ids, said.token_ids, wire)
+            return self._reply(said, message, prompt, model.name, body)
 
         reply = await model.ask(session, engine.path, msgspec.json.encode(request), read, given)
         choice = reply.choices[0]
@@ -328,8 +330,9 @@ class Exact:
             )
         return {**sampling, "max_tokens": max(1, model.server.context - prompt)}
 
-    def _reply(self, said: Completion, prompt: Prompt, model: str, body: bytes) -> Reply:
-        message = self.renderer.parse(prompt.ids, said.token_ids)
+    def _reply(
+        self, said: Completion, message: Message, prompt: Prompt, model: str, body: bytes
+    ) -> Reply:
         reason = said.finish_reason
         if reason == "stop" and message.tool_calls:
             reason = "tool_calls"

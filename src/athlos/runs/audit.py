@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 from msgspec import Struct, field
@@ -22,6 +23,22 @@ from athlos.types import Call, LogprobKind, Rollout, Sequence
 __all__ = ["Audit", "CallAudit", "audit"]
 
 _TRIES = 4
+# What changes a distribution, and the values at which it does not.
+_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "temperature": (None, 1),
+    "top_p": (None, 1),
+    "top_k": (None, -1, 0),
+    "min_p": (None, 0),
+    "repetition_penalty": (None, 1),
+    "presence_penalty": (None, 0),
+    "frequency_penalty": (None, 0),
+    "min_tokens": (None, 0),
+    "logit_bias": (None, {}),
+    "bad_words": (None, []),
+    "allowed_token_ids": (None, []),
+    "structured_outputs": (None, {}),
+    "response_format": (None, {}),
+}
 _FIRST = asyncio.FIRST_COMPLETED
 _PROMPT = [1, 2, 3]
 
@@ -35,6 +52,7 @@ class CallAudit(Struct):
         mean: Mean of their absolute values.
         kl: Estimate of the divergence of the engine's distribution from the recorded one, in nats
             a token: the mean of exp(d) - 1 - d, where d is engine minus recorded (Schulman, 2020).
+        place: Of the worst, among the sampled tokens.
         verdict: What is wrong, in words; "" if nothing is.
     """
 
@@ -45,6 +63,7 @@ class CallAudit(Struct):
     mean: float
     kl: float
     kind: LogprobKind
+    place: int = 0
     verdict: str = ""
 
 
@@ -236,21 +255,31 @@ async def _replay(
         entry.worst = max(sizes)
         entry.mean = sum(sizes) / len(sizes)
         entry.kl = sum(math.expm1(min(d, 50.0)) - d for d in drift) / len(drift)
+        entry.place = sizes.index(entry.worst)
         if entry.worst > found.tolerance:
-            entry.verdict = _explain(entry, sizes, span.start)
+            entry.verdict = _explain(entry, call)
 
 
-def _explain(entry: CallAudit, sizes: list[float], start: int) -> str:
-    place = sizes.index(entry.worst)
-    text = (
-        f"log-probabilities differ by up to {entry.worst:.2g} nats (sampled token {place}, "
-        f"position {start + place} of the sequence)"
-    )
-    if entry.kind == "processed":
+def _explain(entry: CallAudit, call: Call) -> str:
+    """Why log-probabilities may differ, the likeliest cause."""
+    if shaped := _shaped(call):
         return (
-            f"{text}; they were recorded after temperature and the like, the replay is of the "
-            "model's own distribution: these agree at temperature 1 and top_p 1 only"
+            f"{', '.join(shaped)} changed what was sampled from, and the engine replays its own "
+            f"distribution (log-probabilities are {entry.kind}): no comparison is possible"
         )
     if entry.mean > 1.0:
-        return f"{text}; so much that weights or prompt must be others"
-    return f"{text}; other weights, another precision, or another kernel"
+        return "so far apart that the weights, or the prompt, must be others"
+    return "other weights, another precision, or another kernel"
+
+
+def _shaped(call: Call) -> list[str]:
+    """Sampling parameters of a call that change the distribution."""
+    if not call.request:
+        return []
+    request = msgspec.json.decode(call.request)
+    given = {**request, **request.get("sampling_params", {})}
+    return [
+        f"{name} {value}" if isinstance(value, int | float) else name
+        for name, neutral in _NEUTRAL.items()
+        if (value := given.get(name)) not in neutral
+    ]
