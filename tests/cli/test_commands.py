@@ -7,7 +7,7 @@ import sys
 import pytest
 from tests.fake_server import FakeServer, text
 
-COMMANDS = ("run", "list", "show", "new", "metrics")
+COMMANDS = ("run", "list", "show", "new", "metrics", "check")
 
 
 def test_help_of_everything(athlos):
