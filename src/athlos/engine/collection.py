@@ -302,7 +302,7 @@ class Collection:
     async def _conduct(self) -> None:
         for model in (self._model, *self._models.values()):
             self.preparing = f"the model server at {model.base_url}"
-            await model.connect()
+            await model.connect(self.spec.sampling if model is self._model else None)
         self.preparing = f"the tasks of {self._env.name}"
         self.spec.model.name = self._model.name
         for role, model in self._models.items():

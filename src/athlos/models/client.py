@@ -184,10 +184,13 @@ class Model:
         found = describe(self._replicas, queue=bool(self._line.first or self._line.again))
         return found or (self.trouble if self._backing_off or self._line.again else "")
 
-    async def connect(self) -> None:
+    async def connect(self, sampling: Mapping[str, Any] | None = None) -> None:
         """Checks that the servers run, accept the key and have the model.
 
         A replica that does not answer is left out, with a warning, until it does.
+
+        Args:
+            sampling: Parameters of the calls to come, if token ids are asked for: they are tried.
 
         Raises:
             ConfigError: No server answers, or one has another model or refuses the key; the message
@@ -196,7 +199,7 @@ class Model:
         self.server = await connect(self._replicas.all, self._name, self.retry, self._rng)
         self._name = self.server.name
         if self.tokens is not None:
-            await self.tokens.connect(self)
+            await self.tokens.connect(self, {**self.sampling, **(sampling or {})})
 
     def session(self, key: str = "", budget: Budget | None = None) -> Session:
         """The model for one attempt, whose calls stay with one replica and within a budget.

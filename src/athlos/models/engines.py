@@ -128,6 +128,11 @@ def _read(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
         ) from None
 
 
+def _numbers(values: Sequence[float | None]) -> list[float]:
+    """The values, NaN where there is none: `check_completion` says where that is."""
+    return [math.nan if value is None else value for value in values]
+
+
 def _first(choices: list[Any]) -> Any:
     if not choices:
         raise ModelError("the reply has no choices", retryable=True)
@@ -138,7 +143,7 @@ def _first(choices: list[Any]) -> Any:
 
 
 class _Entry(Struct):
-    logprob: float
+    logprob: float | None = None
     token: str | None = None  # older releases: "token_id:7"
     token_id: int | None = None
 
@@ -196,7 +201,7 @@ def _decode_generate(body: bytes) -> Completion:
     return check_completion(
         Completion(
             token_ids=ids,
-            logprobs=[entry.logprob for entry in entries or ()],
+            logprobs=_numbers([entry.logprob for entry in entries or ()]),
             finish_reason=choice.finish_reason or "stop",
             versions=[
                 VersionSpan(str(span.version), span.start, span.end)
@@ -248,7 +253,7 @@ def _decode_completions(body: bytes) -> Completion:
     return check_completion(
         Completion(
             token_ids=choice.token_ids,
-            logprobs=[math.nan if value is None else value for value in scores or ()],
+            logprobs=_numbers(scores or ()),
             finish_reason=choice.finish_reason or "stop",
         )
     )
@@ -271,7 +276,7 @@ def _decode_vllm_score(body: bytes, ids: Sequence[int]) -> list[float]:
     found = []
     for place in range(1, len(ids)):
         entry = (entries[place] or {}).get(str(ids[place]))
-        if entry is None:
+        if entry is None or entry.logprob is None:
             raise ModelError(f"the server sent no log-probability of prompt token {place}")
         found.append(entry.logprob)
     return found
@@ -321,7 +326,7 @@ def _decode_sglang(body: bytes) -> Completion:
     return check_completion(
         Completion(
             token_ids=ids,
-            logprobs=[math.nan if triple[0] is None else triple[0] for triple in triples],
+            logprobs=_numbers([triple[0] for triple in triples]),
             finish_reason=meta.finish_reason.type if meta.finish_reason else "stop",
             versions=[] if version is None else [VersionSpan(str(version), 0, len(ids))],
         )

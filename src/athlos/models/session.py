@@ -21,8 +21,8 @@ __all__ = ["Session", "Tokens"]
 class Tokens(Protocol):
     """How the token ids of calls are had: `Capture` and `Exact`."""
 
-    async def connect(self, model: Model) -> None:
-        """Checks that the server can do it.
+    async def connect(self, model: Model, sampling: Mapping[str, Any]) -> None:
+        """Checks that the server can do it, with these sampling parameters.
 
         Raises:
             ConfigError: It cannot; the message says what to switch on.

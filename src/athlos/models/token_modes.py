@@ -24,6 +24,7 @@ __all__ = ["Capture", "Exact", "token_mode"]
 Tools = Sequence[Mapping[str, Any]] | msgspec.Raw
 
 _OPEN = [Message("user", "Write a random number between 10000 and 99999, and nothing else.")]
+_GREEDY = {"temperature": 1.0, "top_p": 1.0, "top_k": 1}
 _CERTAIN = -1e-6  # the log-probability of the only token that top_k=1 leaves, if it is processed
 
 
@@ -69,14 +70,14 @@ class Capture:
         """A chat request with all that asks for token ids."""
         return {**body, **self._ask}
 
-    async def connect(self, model: Model) -> None:
+    async def connect(self, model: Model, sampling: Mapping[str, Any]) -> None:
         """Checks that the server says which tokens it sampled, and how it counts them.
 
         Raises:
             ConfigError: It does not.
         """
         self._ask = ASK.get(model.server.kind, ASK[""])
-        reply = await self._probe(model, {})
+        reply = await self._probe(model, sampling)
         if reply.choices[0].token_ids is None or reply.choices[0].logprobs is None:
             raise ConfigError(
                 f"{model.base_url} does not say which tokens it sampled",
@@ -84,16 +85,16 @@ class Capture:
                 "`athlos check model` says what to switch on.",
             )
         if reply.prompt_token_ids is None:
-            await self._complete(model, None, _OPEN, (), model.sampling, reply)
+            await self._complete(model, _OPEN, (), sampling, reply)
         try:
-            certain = await self._probe(model, {"temperature": 1.0, "top_p": 1.0, "top_k": 1})
+            certain = await self._probe(model, {**sampling, **_GREEDY})
         except ConfigError:  # it takes no top_k, so it cannot be found out
             return
         logprobs = certain.choices[0].logprobs
         self.kind = "processed" if logprobs and logprobs[0] >= _CERTAIN else "raw"
 
     async def _probe(self, model: Model, sampling: Mapping[str, Any]) -> Reply:
-        given = {**model.sampling, **sampling, "max_tokens": 1}
+        given = {**sampling, "max_tokens": 1}
         given.pop("max_completion_tokens", None)
         body = encode_request(model.name, _OPEN, (), self.request(given))
         try:
@@ -121,7 +122,7 @@ class Capture:
         body = encode_request(model.name, messages, tools, self.request(sampling))
         reply = await model.ask(session, "/chat/completions", body, self.read, sampling)
         if reply.prompt_token_ids is None:
-            await self._complete(model, session, messages, tools, sampling, reply)
+            await self._complete(model, messages, tools, sampling, reply)
         reply.request = _kept({"model": model.name, "tools": tools, **self.request(sampling)})
         return reply
 
@@ -134,7 +135,6 @@ class Capture:
     async def _complete(
         self,
         model: Model,
-        session: Session | None,
         messages: Sequence[Message],
         tools: Tools,
         sampling: Mapping[str, Any],
@@ -245,7 +245,7 @@ class Exact:
             self._renderer = source
         return self._renderer
 
-    async def connect(self, model: Model) -> None:
+    async def connect(self, model: Model, sampling: Mapping[str, Any]) -> None:
         """Finds the endpoint, and what its log-probabilities are.
 
         Raises:
@@ -269,7 +269,7 @@ class Exact:
 
     async def _probe(self, model: Model, engine: Engine, ids: list[int]) -> Completion | str:
         """What the endpoint sampled, or why it is of no use."""
-        given = {"max_tokens": 1, "temperature": 1.0, "top_k": 1}
+        given = {"max_tokens": 1, **_GREEDY}
         body = msgspec.json.encode(engine.encode(model.name, ids, given, ()))
         try:
             response = await model.probe(engine.path, body)
@@ -293,7 +293,7 @@ class Exact:
     ) -> Reply:
         """One call; see `Model.chat`."""
         if self._engine is None:
-            await self.connect(model)
+            await self.connect(model, sampling)
             assert self._engine is not None
         engine = self._engine
         renderer = self.renderer(model.name)
