@@ -14,8 +14,8 @@ from typing import Any
 
 __all__ = ["teach"]
 
-STEPS = 700
-BATCH = 12
+STEPS = 400
+BATCH = 4
 LONGEST = 640  # tokens
 
 CITIES = ("Rome", "Oslo", "Lima", "Cairo", "Paris", "Quito")

@@ -178,8 +178,9 @@ class ServedModel(Struct):
     """One model of a `/v1/models` reply."""
 
     id: str
-    owned_by: str | None = None
-    max_model_len: int | None = None
+    owned_by: Any = None
+    max_model_len: Any = None  # vLLM and SGLang
+    meta: Any = None  # llama.cpp: its `n_ctx`
 
 
 class _Models(Struct):

@@ -106,7 +106,15 @@ def _model(url: str, response: Response, name: str | None) -> Server:
             f"no model {name!r} at {url}" if name else "which model? --model is missing",
             hint=f"It has: {', '.join(models) or 'none'}",
         )
-    return Server(name, models[name].owned_by or "", models[name].max_model_len)
+    model = models[name]
+    context = model.max_model_len
+    if context is None and isinstance(model.meta, dict):
+        context = model.meta.get("n_ctx")
+    return Server(
+        name,
+        model.owned_by if isinstance(model.owned_by, str) else "",
+        context if isinstance(context, int) else None,
+    )
 
 
 async def _ask(replica: Replica, retry: Retry, rng: random.Random) -> Response | ConfigError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import resource
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from urllib.parse import urlsplit
 
 from pyqwest import (
@@ -85,6 +85,24 @@ class HttpTransport:
             return Response(200, _NONE, reply.content)
         headers = {name.lower(): value for name, value in reply.headers.items()}
         return Response(status, headers, reply.content)
+
+    async def exchange(
+        self, method: str, path: str, headers: Iterable[tuple[str, str]], body: bytes | None = None
+    ) -> tuple[int, Headers, bytes]:
+        """Sends one request with further headers; of the reply, repeated headers are kept.
+
+        Raises:
+            TransportError: There was no complete reply.
+        """
+        if self._client is None:
+            raise TransportError("connect", "the client is closed")
+        sent = Headers([*self._headers.items(), *headers])
+        url = self._urls.get(path) or self._url(path)
+        try:
+            reply = await self._client.execute(method, url, sent, body)
+        except _FAULTS as error:
+            raise _fault(error) from error
+        return reply.status, reply.headers, reply.content
 
     async def stream(
         self, method: str, path: str, body: bytes, feed: Callable[[bytes], Awaitable[None]]
