@@ -15,6 +15,8 @@ from athlos.types import Failure, Rollout
 
 __all__ = ["Workers"]
 
+_AT_ONCE = 64  # attempts that begin before it is looked whether a reply is there
+
 
 class Workers:
     """Makes attempts until there are none left.
@@ -69,8 +71,11 @@ class Workers:
             at_most: Attempts that there are, if that is known.
         """
         count = self._concurrency if at_most is None else min(self._concurrency, at_most)
-        self._tasks = [asyncio.create_task(self._work()) for _ in range(count)]
         try:
+            while (missing := count - len(self._tasks)) > 0:
+                begin = range(min(missing, _AT_ONCE))
+                self._tasks += [asyncio.create_task(self._work()) for _ in begin]
+                await asyncio.sleep(0)
             ended, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
             for task in ended:
                 if not task.cancelled() and (error := task.exception()):

@@ -183,19 +183,36 @@ def test_ids_that_are_none_are_refused(rollout):
     assert len(rollout.conversation) == 0
 
 
-def test_a_renderer_that_loses_ids_is_not_believed():
-    class FakeRenderer:
-        name, method, stop_token_ids = "fake", "bridge", [0]
+class FakeRenderer:
+    """Extends whatever it is asked to, by the token 4."""
 
-        def render(self, messages, tools=()):
-            return [1, 2, 3]
+    name, method, stop_token_ids = "fake", "bridge", [0]
 
-        def extend(self, prompt_ids, token_ids, before, new, tools=()):
-            return [1, 2, 9, *token_ids, 4]
+    def __init__(self, start):
+        self.start = start
 
-    conversation = Conversation(FakeRenderer())
-    reply = Message("assistant", "x")
+    def render(self, messages, tools=()):
+        return [1, 2, 3]
+
+    def extend(self, prompt_ids, token_ids, before, new, tools=()):
+        return [*self.start, *token_ids, 4]
+
+
+def followed(renderer, *new):
+    conversation, reply = Conversation(renderer), Message("assistant", "x")
     conversation.record(conversation.prompt(OPENING), [5, 0], reply)
-    prompt = conversation.prompt([*OPENING, reply, Message("user", "?")])
+    return conversation.prompt([*OPENING, reply, *new])
+
+
+def test_a_renderer_that_loses_ids_is_not_believed():
+    question = Message("user", "?")
+    assert followed(FakeRenderer([1, 2, 3]), question).ids == [1, 2, 3, 5, 0, 4]
+    prompt = followed(FakeRenderer([1, 2, 9]), question)
     assert (prompt.how, prompt.ids) == ("new", [1, 2, 3])
     assert "fake cannot extend call 0 by these messages: user" in prompt.reason
+
+
+def test_a_renderer_is_not_asked_to_append_what_was_not_sampled():
+    inserted = [Message("assistant", "y"), Message("user", "?")]
+    assert followed(FakeRenderer([1, 2, 3]), *inserted).how == "new"
+    assert followed(FakeRenderer([1, 2, 3])).how == "new"

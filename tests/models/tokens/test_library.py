@@ -3,7 +3,7 @@
 import pytest
 from tests.models.tokens.families import TOKENS, renderer, tokenizer
 
-from athlos.errors import ModelError
+from athlos.errors import ConfigError, ModelError
 from athlos.models.tokens import Tokenizer, load_renderer
 from athlos.types import FunctionCall, Message, ToolCall
 
@@ -56,6 +56,16 @@ def test_reasoning_stays_over_a_user_turn_unless_the_template_is_to_be_followed(
 def test_tool_results_get_the_name_of_their_function():
     behind = extended(renderer("gpt-oss"), "hm<|end|><|start|>assistant<|call|>", RESULTS[:1])
     assert "<|start|>functions.f to=assistant" in behind
+
+
+def test_a_missing_harmony_vocabulary_is_named(monkeypatch):
+    def offline(name):
+        raise RuntimeError("error downloading or loading vocab file")
+
+    monkeypatch.setattr("renderers.gpt_oss.load_harmony_encoding", offline)
+    with pytest.raises(ConfigError, match="loading vocab file") as caught:
+        load_renderer(tokenizer("gpt-oss"), family="gpt-oss")
+    assert "TIKTOKEN_ENCODINGS_BASE" in caught.value.hint
 
 
 def test_what_a_format_cannot_express_is_a_model_error():

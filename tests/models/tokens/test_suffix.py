@@ -2,6 +2,8 @@
 
 import pytest
 from tests.models.tokens.families import TINY, renderer, tokenizer
+from tokenizers import AddedToken
+from tokenizers import Tokenizer as Backend
 
 from athlos.errors import ConfigError, ModelError
 from athlos.models.tokens import Tokenizer, load_renderer
@@ -178,6 +180,25 @@ def test_a_template_that_counts_turns_is_rendered_whole():
     before = [*QUESTION, REPLY, *NEXT]
     assert "<|im_start|>user 5\n" in extended(made, "hello<|im_end|>", before=before)
     assert {step.history for step in made._steps.values()} == {"full"}
+
+
+def test_a_history_with_the_placeholder_in_it_is_not_cut_there():
+    numbered = TURN.replace("m.role", "m.role + ' ' + loop.index | string")
+    made = templated(f"{LOOP}{numbered}{{% endfor %}}{PROMPT}")
+    for question in ("hi", _PLACEHOLDERS[0]):
+        before = [Message("user", question), REPLY, *NEXT]
+        behind = extended(made, "hello<|im_end|>", before=before)
+        right = "\n" + AGAIN.replace("user", "user 5")
+        assert behind == (right if question == "hi" else None)
+
+
+def test_an_end_token_that_is_not_split_off_everywhere_proves_nothing():
+    backend = Backend.from_str(tokenizer("qwen3").backend.to_str())
+    backend.add_special_tokens([AddedToken("<|stop|>", special=True, single_word=True)])
+    template = CHATML.replace("<|im_end|>", "<|stop|>")
+    config = {"eos_token": "<|stop|>"}
+    made = load_renderer(Tokenizer(backend, config=config, chat_template=template))
+    assert extended(made, "hello <|stop|>") is None
 
 
 def test_a_template_that_demands_alternation_is_extended():

@@ -24,6 +24,11 @@ __all__ = ["LibraryRenderer"]
 
 _KNOW_DEVELOPER = frozenset({"deepseek-v4", "gemma4", "gpt-oss"})  # others drop the message
 
+_HARMONY = (
+    "GPT-OSS needs the vocabulary of OpenAI's Harmony, which is fetched once; without a network "
+    "put o200k_base.tiktoken into a folder and name it in TIKTOKEN_ENCODINGS_BASE"
+)
+
 Tools = Sequence[Mapping[str, Any]]
 
 
@@ -65,7 +70,7 @@ class LibraryRenderer:
             raise ConfigError(
                 f"Cannot use the chat format {family!r} with the tokenizer "
                 f"{tokenizer.name_or_path!r}: {error}",
-                hint="Check that the format is the model's, and its options",
+                hint=_HARMONY if family == "gpt-oss" else "Is it the model's format? Its options?",
             ) from error
         self.name = family
         self.stop_token_ids: list[int] = list(self._format.get_stop_token_ids())
