@@ -1,10 +1,11 @@
-"""Makes the tiny model of the tests: a tokenizer, a chat template and, if asked, random weights.
+"""Makes the tiny model of the tests: a tokenizer, a chat template and, if asked, weights.
 
     python scripts/tiny_model.py FOLDER              the tokenizer that tests/data/tiny holds
-    python scripts/tiny_model.py FOLDER --weights    and a random Qwen2 of 1.3 M parameters
+    python scripts/tiny_model.py FOLDER --weights    and a Qwen2 of 1.3 M parameters
     python scripts/tiny_model.py FOLDER --train      the tokenizer trained anew
 
-It says nothing sensible, but a real server loads it in a minute and every token of it is real.
+Weights take some minutes of training. It says nothing sensible, but it calls tools in its format,
+a real server loads it in a minute, and every token of it is real.
 Everything is drawn from fixed seeds. A newly trained tokenizer equals the one in tests/data/tiny on
 the Python 3.11 that made it; another patch release has other sources to train on, so what needs
 equal token ids takes the copy, which is the default.
@@ -20,6 +21,8 @@ import sys
 import sysconfig
 from pathlib import Path
 from typing import Any
+
+from tiny_lessons import teach
 
 COMMITTED = Path(__file__).resolve().parent.parent / "tests" / "data" / "tiny"
 FILES = ("tokenizer.json", "tokenizer_config.json")
@@ -244,14 +247,14 @@ def train(folder: Path) -> None:
 
 
 def add_weights(folder: Path) -> int:
-    """Writes a random model that fits the tokenizer; returns its number of parameters.
+    """Writes a model that fits the tokenizer, taught to call tools; returns its parameters.
 
     Raises:
         MissingError: There is no torch, or no transformers.
     """
     try:
         import torch
-        from transformers import Qwen2Config, Qwen2ForCausalLM
+        from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
     except ImportError as e:
         raise MissingError(
             f"--weights needs torch and transformers ({e}). `bash scripts/test-backends` makes an "
@@ -269,12 +272,12 @@ def add_weights(folder: Path) -> int:
         num_key_value_heads=2,
         max_position_embeddings=32768,
         tie_word_embeddings=False,  # tied, it repeats itself
-        initializer_range=0.1,  # so that what it says depends on the prompt
         bos_token_id=None,
         eos_token_id=ids["<|im_end|>"],
         pad_token_id=ids["<|endoftext|>"],
     )
     model = Qwen2ForCausalLM(config).to(torch.float32)
+    teach(model, PreTrainedTokenizerFast.from_pretrained(folder), SEED)
     model.generation_config.eos_token_id = ids["<|im_end|>"]
     model.save_pretrained(folder)
     return sum(p.numel() for p in model.parameters())
@@ -286,7 +289,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path, help="where the files go; made if it is not there")
-    parser.add_argument("--weights", action="store_true", help="write a random model, too")
+    parser.add_argument("--weights", action="store_true", help="train and write a model, too")
     parser.add_argument("--train", action="store_true", help="train the tokenizer anew")
     options = parser.parse_args()
     folder: Path = options.folder

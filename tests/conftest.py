@@ -3,7 +3,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# a slow machine is no failure
+hypothesis.settings.register_profile("athlos", deadline=None)
+hypothesis.settings.load_profile("athlos")
 
 COUNTER = '''\
 from athlos import Environment, Rollout, Task, reward, tool

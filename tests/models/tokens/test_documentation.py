@@ -6,9 +6,10 @@ from tests.models.tokens.families import TINY
 PAGE = Path(__file__).parents[3] / "docs" / "token-truth.md"
 
 
-def test_the_example_of_the_page_runs():
-    [source] = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+def test_the_examples_of_the_page_run():
     names = {}
-    exec(source.replace("models/my-model", str(TINY)), names)
+    for source in re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL):
+        exec(source.replace("models/my-model", str(TINY)), names)
+    assert names["exact"].tokens.settings()["mode"] == "exact"
     assert names["following"].how == "suffix"
     assert names["reply"].content == "It is 4."
