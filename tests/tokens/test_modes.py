@@ -244,3 +244,14 @@ def test_an_engine_in_this_process_makes_exact_rollouts():
     assert prompt in [call.prompt_token_ids for call in calls]
     assert sampling["temperature"] == 0.7
     assert sampling["max_tokens"] == 4096 - len(prompt)
+
+
+def test_variables_of_the_template_are_rendered_here():
+    kwargs = {"chat_template_kwargs": {"enable_thinking": False}}
+    with stub_server("vllm", tokenizer=TINY) as stub:
+        plain, _ = run(stub.url, Exact(str(TINY)), tasks=1)
+        quiet, failures = run(stub.url, Exact(str(TINY)), tasks=1, sampling={**SAMPLING, **kwargs})
+    assert not failures
+    prompts = [rollouts[0].calls[0].prompt_token_ids for rollouts in (plain, quiet)]
+    assert prompts[1][: len(prompts[0])] == prompts[0]
+    assert len(prompts[1]) > len(prompts[0])

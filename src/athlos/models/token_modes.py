@@ -24,6 +24,7 @@ __all__ = ["Capture", "Exact", "token_mode"]
 Tools = Sequence[Mapping[str, Any]] | msgspec.Raw
 
 _OPEN = [Message("user", "Write a random number between 10000 and 99999, and nothing else.")]
+_TEMPLATE = "chat_template_kwargs"
 _GREEDY = {"temperature": 1.0, "top_p": 1.0, "top_k": 1}
 _CERTAIN = -1e-6  # the log-probability of the only token that top_k=1 leaves, if it is processed
 
@@ -227,22 +228,33 @@ class Exact:
         self._family = renderer
         self._engine = None if engine == "auto" else ENGINES[engine]
         self._renderer: Renderer | None = None
+        self._variables: Mapping[str, Any] = {}
 
     def settings(self) -> dict[str, Any]:
         """What of it identifies a run."""
         return {"mode": "exact", "engine": self._engine.name if self._engine else "auto"}
 
-    def renderer(self, name: str = "") -> Renderer:
+    def renderer(self, name: str, sampling: Mapping[str, Any]) -> Renderer:
         """Makes ids of messages and messages of ids; loaded when first needed.
 
         Args:
             name: Of the model at its server, by which its family may be known.
+            sampling: For the variables of the chat template, which must stay the same.
         """
+        variables = sampling.get(_TEMPLATE) or {}
         if self._renderer is None:
             source = self._tokenizer
             if isinstance(source, str):
-                source = load_renderer(source, model_name=name, family=self._family)
+                source = load_renderer(
+                    source, model_name=name, family=self._family, template_kwargs=variables
+                )
+                self._variables = variables
             self._renderer = source
+        if variables != self._variables:
+            raise ConfigError(
+                f"{_TEMPLATE} was {self._variables} and is now {variables}: in exact mode it is "
+                "the same for all calls of a model"
+            )
         return self._renderer
 
     async def connect(self, model: Model, sampling: Mapping[str, Any]) -> None:
@@ -251,7 +263,7 @@ class Exact:
         Raises:
             ConfigError: The server has none, or the tokenizer cannot be loaded.
         """
-        ids = self.renderer(model.name).render(_OPEN, ())
+        ids = self.renderer(model.name, sampling).render(_OPEN, ())
         tried = {}
         for engine in [self._engine] if self._engine else ENGINES.values():
             said = await self._probe(model, engine, ids)
@@ -296,7 +308,7 @@ class Exact:
             await self.connect(model, sampling)
             assert self._engine is not None
         engine = self._engine
-        renderer = self.renderer(model.name)
+        renderer = self.renderer(model.name, sampling)
         conversation = session.conversation if session is not None else None
         if conversation is None:
             conversation = Conversation(renderer)
@@ -320,6 +332,7 @@ class Exact:
 
     def _limited(self, model: Model, sampling: Mapping[str, Any], prompt: int) -> Mapping[str, Any]:
         """The sampling parameters with a limit: these endpoints would stop after 16 tokens."""
+        sampling = {key: value for key, value in sampling.items() if key != _TEMPLATE}
         if sampling.get("max_tokens", sampling.get("max_completion_tokens")) is not None:
             return sampling
         if model.server.context is None:
