@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeAlias
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from athlos.environment import Environment
 from athlos.models.client import Model
 from athlos.models.session import Session
 from athlos.types import Rollout
 
-__all__ = ["Agent", "Chat"]
+__all__ = ["Agent", "Chat", "Opened"]
 
 Chat: TypeAlias = Model | Session
 """What an agent talks to: the policy as one attempt has it."""
@@ -35,4 +36,17 @@ class Agent(Protocol):
 
     def settings(self) -> dict[str, Any]:
         """What identifies this agent in a run's configuration."""
+        ...
+
+
+@runtime_checkable
+class Opened(Protocol):
+    """An agent that needs something for as long as a run goes on: a server, for example."""
+
+    def open(self, env: type[Environment], model: Model) -> AbstractAsyncContextManager[Agent]:
+        """Entered before the first attempt and left after the last; its value is the agent.
+
+        Raises:
+            ConfigError: The agent cannot drive this environment.
+        """
         ...

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from athlos.agents.base import Chat
+from athlos.agents.tools import clean, run_tool, run_tools
 from athlos.environment import Environment
-from athlos.errors import AthlosError, ConfigError, ContextOverflow, EnvError, ToolError
+from athlos.errors import AthlosError, ConfigError, ContextOverflow, EnvError
 from athlos.models.chat import Reply
-from athlos.timeouts import time_limit
-from athlos.tools import Tool, encode_tools
-from athlos.types import Message, Rollout, Status, ToolCall
+from athlos.tools import encode_tools
+from athlos.types import Message, Rollout, Status
 
-__all__ = ["ToolLoop"]
+__all__ = ["ToolLoop", "take_turn"]
 
 
 class ToolLoop(Struct, frozen=True, kw_only=True):
@@ -83,10 +82,10 @@ class ToolLoop(Struct, frozen=True, kw_only=True):
             if message.tool_calls:
                 clock = time.monotonic()
                 if len(message.tool_calls) == 1:
-                    reply_to = await _run_tool(env, tools, message.tool_calls[0], rollout)
+                    reply_to = await run_tool(env, tools, message.tool_calls[0], rollout)
                     rollout.messages.append(reply_to)
                 else:
-                    rollout.messages += await _run_tools(env, tools, message.tool_calls, rollout)
+                    rollout.messages += await run_tools(env, tools, message.tool_calls, rollout)
                 timing.environment += time.monotonic() - clock
             elif not message.text and message.reasoning_content:
                 return _end(rollout, "completed", "reasoning_only")
@@ -94,7 +93,7 @@ class ToolLoop(Struct, frozen=True, kw_only=True):
                 return _end(rollout, "completed", "answered")
             else:
                 clock = time.monotonic()
-                turn = await _reply(env, message)
+                turn = await take_turn(env, message)
                 timing.environment += time.monotonic() - clock
                 rollout.messages += turn
                 if not turn:
@@ -149,7 +148,7 @@ def _end(rollout: Rollout, status: Status, reason: str) -> None:
     rollout.stop_reason = reason
 
 
-async def _reply(env: Environment, message: Message) -> list[Message]:
+async def take_turn(env: Environment, message: Message) -> list[Message]:
     """The environment's turn, as messages; none if it ends the attempt."""
     try:
         turn: Any = env.reply(message)
@@ -162,7 +161,7 @@ async def _reply(env: Environment, message: Message) -> list[Message]:
     if turn is None:
         return []
     if isinstance(turn, str):
-        return [Message("user", _clean(turn))]
+        return [Message("user", clean(turn))]
     if isinstance(turn, Message):
         return [turn]
     if isinstance(turn, list) and all(isinstance(item, Message) for item in turn):
@@ -171,74 +170,3 @@ async def _reply(env: Environment, message: Message) -> list[Message]:
         f"reply() returned {type(turn).__name__}; it must return text, a Message, "
         "a list of Messages, or None to end the attempt"
     )
-
-
-async def _run_tools(
-    env: Environment, tools: Mapping[str, Tool], calls: list[ToolCall], rollout: Rollout
-) -> list[Message]:
-    """Runs the calls of one turn; a reply each, in their order."""
-    if not env.parallel_tools:
-        return [await _run_tool(env, tools, call, rollout) for call in calls]
-    replies = await asyncio.gather(
-        *(_run_tool(env, tools, call, rollout) for call in calls), return_exceptions=True
-    )
-    for reply in replies:  # all have ended; the first infrastructure failure ends the attempt
-        if isinstance(reply, BaseException):
-            raise reply
-    return [reply for reply in replies if isinstance(reply, Message)]
-
-
-async def _run_tool(
-    env: Environment, tools: Mapping[str, Tool], call: ToolCall, rollout: Rollout
-) -> Message:
-    """Runs one call. What goes wrong in it is said to the model, and counted."""
-    rollout.tool_calls += 1
-    try:
-        tool = tools.get(call.function.name)
-        if tool is None:
-            raise _no_tool(call.function.name, tools)
-        arguments = tool.parse(call.function.arguments)
-        result = getattr(env, tool.method)(**arguments)
-        if inspect.isawaitable(result):
-            result = await (result if tool.timeout is None else _in_time(tool, result))
-        text = result if isinstance(result, str) else _as_text(tool, result)
-    except AthlosError:
-        raise  # a judge, a sandbox, a model: nothing that the policy could mend
-    except ToolError as error:
-        rollout.tool_errors += 1
-        text = f"Error: {error}"
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - an author's code may raise anything
-        rollout.tool_errors += 1
-        text = f"Error: {type(error).__name__}: {error}"
-    return Message("tool", _clean(text), tool_call_id=call.id)
-
-
-def _no_tool(name: str, tools: Mapping[str, Tool]) -> ToolError:
-    offered = f"The tools are: {', '.join(tools)}." if tools else "There are no tools."
-    return ToolError(f"there is no tool named {name[:100]!r}. {offered}")
-
-
-async def _in_time(tool: Tool, result: Awaitable[Any]) -> Any:
-    limit = time_limit(tool.timeout)
-    try:
-        with limit:
-            return await result
-    except TimeoutError:
-        if not limit.expired:
-            raise
-        raise ToolError(f"{tool.name} took longer than {tool.timeout:g} s") from None
-
-
-def _as_text(tool: Tool, result: Any) -> str:
-    try:
-        return msgspec.json.encode(result).decode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise EnvError(
-            f"tool {tool.name} returned a {type(result).__name__} that cannot be written as JSON: "
-            f"{error}"
-        ) from error
-
-
-def _clean(text: str) -> str:
-    """The text without lone surrogates, which no wire can carry."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -27,7 +27,9 @@ _COMMANDS = {
     "new": "Write the beginning of an environment.",
     "metrics": "Show the figures of a run.",
     "export": "Write a run as training sequences or as messages.",
+    "import": "Turn a configuration of another system into a run file.",
     "audit": "Replay the tokens of a run through its engine.",
+    "serve": "Put environments behind HTTP.",
     "gateway": "Answer any agent with a model, and record what it asks.",
     "check": "Try for real what a model server can do.",
 }
@@ -42,7 +44,8 @@ class _Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"athlos.cli.{name}")
+        file = "import_" if name == "import" else name  # a word of the language
+        module = importlib.import_module(f"athlos.cli.{file}")
         command: click.Command = module.command
         return command
 

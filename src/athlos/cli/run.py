@@ -26,6 +26,7 @@ Examples:
   athlos run ./counter.py --model Qwen/Qwen3-4B --base-url http://127.0.0.1:8000/v1
   athlos run mcqa --tasks my_rows.jsonl --samples 8 --out runs/mcqa
   athlos run math --env.level 3 --sampling.top_k 20 --config run.yaml
+  athlos run ./sums.py --agent-command "python my_agent.py" --base-url http://a:8000/v1
   athlos run math --base-url http://a:8000/v1 --base-url http://b:8000/v1 --max-tokens-total 5000000
 
 \b
@@ -57,6 +58,9 @@ the same --out.
 @click.option("--seed", type=int, metavar="N", help="Makes games and sampling repeatable.")
 @click.option("--max-turns", type=int, metavar="N", help="Assistant messages an attempt. [50]")
 @click.option("--token-budget", type=int, metavar="N", help="Sampled tokens an attempt. [none]")
+@click.option(
+    "--agent-command", metavar="COMMAND", help="A program as the agent; see `agent` in run files."
+)
 @click.option("--deadline", type=float, metavar="S", help="Seconds an attempt may take. [3600]")
 @click.option("--call-deadline", type=float, metavar="S", help="Seconds a call may take. [1800]")
 @click.option(

@@ -18,12 +18,14 @@ from athlos.models import Budget, Deadlines, Model, Retry
 from athlos.registry import load
 
 if TYPE_CHECKING:
+    from athlos.agents import Agent
     from athlos.engine import Collection
     from athlos.models.session import Tokens
 
 __all__ = ["RoleSettings", "Settings"]
 
 _LOCAL_SLOTS = 4
+_MAX_TURNS = 50
 _ROLE_CONNECTIONS = 256
 
 
@@ -36,6 +38,19 @@ class RoleSettings(Struct, forbid_unknown_fields=True):
     concurrency: int | None = None
     price: tuple[float, float] | None = None
     sampling: dict[str, Any] = field(default_factory=dict)
+
+
+class AgentSettings(Struct, forbid_unknown_fields=True):
+    """A program as the agent; see `athlos.agents.CommandAgent`."""
+
+    command: str | list[str] | None = None
+    env: list[str] = field(default_factory=list)
+    time_limit: float | None = None
+    max_calls: int | None = None
+    ok_exit_codes: list[int] = field(default_factory=lambda: [0])
+    output: int = 10_000
+    keep: bool = False
+    sandbox: bool = False
 
 
 class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -55,7 +70,7 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
     max_tokens: int | None = None
     stop: list[str] = field(default_factory=list)
     seed: int | None = None
-    max_turns: int = 50
+    max_turns: int = _MAX_TURNS
     token_budget: int | None = None
     deadline: float = 3600.0
     call_deadline: float | None = None
@@ -73,6 +88,7 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
     env: dict[str, Any] = field(default_factory=dict)
     sampling: dict[str, Any] = field(default_factory=dict)
     models: dict[str, RoleSettings] = field(default_factory=dict)
+    agent: AgentSettings | None = None
 
     @classmethod
     def read(
@@ -85,6 +101,8 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
         """
         merged = _read_yaml(Path(file)) if file else {}
         merged |= options
+        if command := merged.pop("agent_command", None):
+            merged["agent"] = {**merged.get("agent", {}), "command": command}
         if reference:
             merged["environment"] = reference
         try:
@@ -104,7 +122,6 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
         Raises:
             ConfigError: Something in them is wrong.
         """
-        from athlos.agents import ToolLoop
         from athlos.engine import collect
 
         assert self.environment is not None
@@ -141,13 +158,29 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
             sampling=self._sampling(),
             seed=self.seed,
             models=roles,
-            agent=ToolLoop(max_turns=self.max_turns, token_budget=self.token_budget),
+            agent=self._agent(),
             deadline=self.deadline,
             attempts=self.attempts,
             budget=self._budget(),
             durable=self.durable,
             out=self.out or default_out(env.name, self.model),
         )
+
+    def _agent(self) -> Agent:
+        if self.agent is None:
+            from athlos.agents import ToolLoop
+
+            return ToolLoop(max_turns=self.max_turns, token_budget=self.token_budget)
+        from athlos.agents import CommandAgent
+
+        if self.agent.command is None:
+            raise ConfigError("the agent has no command", hint="Write `agent: {command: ...}`.")
+        if self.max_turns != _MAX_TURNS or self.token_budget is not None:
+            raise ConfigError(
+                "max_turns and token_budget are limits of the tool loop, not of an agent's program",
+                hint="Write `max_calls` or `time_limit` under `agent:`.",
+            )
+        return CommandAgent(**msgspec.structs.asdict(self.agent))
 
     def _tokens(self) -> Tokens | None:
         if self.tokens == "off":
@@ -190,7 +223,7 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 _FIELDS = Settings.__struct_fields__
-_GROUPS = {"env", "models", "retry", "sampling"}
+_GROUPS = {"agent", "env", "models", "retry", "sampling"}
 
 
 def _model(

@@ -96,7 +96,7 @@ def collect(
         if role not in (models or {}):
             raise missing(role, models or {})
     typed = env.make_config(config)
-    agent = agent or ToolLoop()
+    agent = env.own_agent(agent or ToolLoop())
     source = TaskSource(env, typed, split, tasks)
     spec = RunSpec(
         environment=EnvironmentSpec(

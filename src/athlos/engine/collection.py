@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from athlos.agents import Agent
+from athlos.agents.base import Opened
 from athlos.engine.attempt import Attempts
 from athlos.engine.earlier import charge, partial_groups, retell
 from athlos.engine.garbage import calm_garbage_collection
@@ -382,13 +383,16 @@ class Collection:
         if any(scorer.process for scorer in self._env.scorers):
             pool = ProcessPool(self._reference)
             stack.push_async_callback(pool.close)
+        agent = self._agent
+        if isinstance(agent, Opened):
+            agent = await stack.enter_async_context(agent.open(self._env, self._model))
         return Attempts(
             env=self._env,
             config=self._config,
             shared=await enter_shared(self._env, self._config, stack),
             models=self._models,
             model=self._model,
-            agent=self._agent,
+            agent=agent,
             sampling=self.spec.sampling,
             seed=self.spec.seed,
             deadline=self._deadline,

@@ -90,7 +90,8 @@ class TaskSource:
 
     async def _raw(self) -> AsyncIterator[Task]:
         if self.file:
-            for task in read_task_file(Path(self.file), self._env.tools):
+            env = self._env
+            for task in read_task_file(Path(self.file), env.tools, env.from_row):
                 yield task
             return
         if self._tasks is not None:

@@ -60,6 +60,7 @@ class Relay:
         sink: Is called with each batch of events; what it raises ends the request.
         decode: Reads the reply, once it is complete.
         path: Of the endpoint.
+        whole: Whether to ask for the whole reply at once even where it could be streamed.
 
     Attributes:
         begun: Whether something was passed on.
@@ -72,6 +73,8 @@ class Relay:
         sink: Sink,
         decode: Callable[[bytes], Reply] = decode_reply,
         path: str = "/chat/completions",
+        *,
+        whole: bool = False,
     ) -> None:
         self.begun = False
         self.body = b""
@@ -79,6 +82,7 @@ class Relay:
         self._sink = sink
         self._decode = decode
         self._path = path
+        self._at_once = whole
         self._assembler = Assembler()
         self._rest = b""
         self._whole: bytearray | None = None
@@ -132,12 +136,13 @@ class Relay:
         return None
 
     async def _send(self, transport: Transport) -> Response:
-        stream = getattr(transport, "stream", None)
+        stream = None if self._at_once else getattr(transport, "stream", None)
+        body = dict(self._request)
+        options = body.pop("stream_options", None) or {}
         if stream is None:
-            response = await transport.send("POST", self._path, _encode(self._request))
+            response = await transport.send("POST", self._path, _encode(body))
         else:
-            options = {**(self._request.get("stream_options") or {}), "include_usage": True}
-            body = {**self._request, "stream": True, "stream_options": options}
+            body |= {"stream": True, "stream_options": {**options, "include_usage": True}}
             response = await stream("POST", self._path, _encode(body), self._feed)
         if response.status != 200:
             return response

@@ -1,0 +1,209 @@
+"""`athlos import nemo-gym`: run files, and the account of what became of every key."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from athlos import ConfigError
+from athlos.cli.import_ import command
+from athlos.cli.settings import Settings
+from athlos.cli.yaml_text import read_yaml
+from athlos.connect.nemo_gym_yaml import leaves, load_gym_yaml
+
+WEATHER = """
+my_weather:
+  resources_servers:
+    weather_impl: {entrypoint: app.py, domain: agent, port: 9001, city_limit: 3}
+weather_agent:
+  responses_api_agents:
+    simple_agent:
+      entrypoint: app.py
+      resources_server: {type: resources_servers, name: my_weather}
+      model_server: {type: responses_api_models, name: policy_model}
+      max_steps: 10
+      skip_verification: false
+      datasets:
+      - {name: example, type: example, jsonl_fpath: d/example.jsonl}
+      - name: train
+        type: train
+        jsonl_fpath: d/train.jsonl
+        license: Apache 2.0
+        source: {type: huggingface, repo_id: o/d}
+      - name: bench
+        type: benchmark
+        jsonl_fpath: d/bench.jsonl
+        prompt_config: p.yaml
+        num_repeats: 8
+policy_model:
+  responses_api_models:
+    openai_model:
+      entrypoint: app.py
+      openai_base_url: ${policy_base_url}
+      openai_api_key: ${policy_api_key}
+      openai_model: ${policy_model_name}
+num_samples_in_parallel: 32
+responses_create_params: {temperature: 0.7, max_output_tokens: 100, tools: []}
+use_absolute_ip: false
+wandb_project: mine
+"""
+CHOICES = """
+choices:
+  resources_servers:
+    mcqa:
+      entrypoint: app.py
+      domain: knowledge
+      grading_mode: lenient_boxed
+      judge_model_server: {type: responses_api_models, name: judge_model}
+choices_agent:
+  responses_api_agents:
+    simple_agent:
+      entrypoint: app.py
+      resources_server: {type: resources_servers, name: choices}
+      model_server: {type: responses_api_models, name: policy_model}
+policy_model:
+  responses_api_models:
+    vllm_model:
+      entrypoint: app.py
+      base_url: [http://127.0.0.1:1/v1, http://127.0.0.1:2/v1]
+      api_key: sk-very-secret
+      model: m
+      return_token_id_information: true
+      uses_reasoning_parser: true
+      sampling_overrides: {top_k: 5, max_output_tokens: 7}
+judge_model:
+  responses_api_models:
+    vllm_model: {entrypoint: app.py, base_url: http://127.0.0.1:3/v1, api_key: "", model: judge}
+"""
+ENV = """
+policy_base_url: http://127.0.0.1:8000/v1
+policy_api_key: ${oc.env:POLICY_KEY,none}
+policy_model_name: Qwen/Qwen3-4B
+"""
+ROW = {"responses_create_params": {}, "question": "2+2?", "verifier_metadata": {"answer": 4}}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NEMO_GYM_EXTRA_ROOTS", raising=False)
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/bench.jsonl").write_text(json.dumps(ROW) + "\n")
+    (tmp_path / "p.yaml").write_text("system: Be brief.\nuser: 'Solve {question} {{now}} {answer}'")
+    (tmp_path / "env.yaml").write_text(ENV)
+    (tmp_path / "weather.yaml").write_text(WEATHER)
+    (tmp_path / "choices.yaml").write_text(CHOICES)
+    return tmp_path
+
+
+def run(*arguments):
+    result = CliRunner().invoke(command, ["nemo-gym", *arguments], standalone_mode=False)
+    if result.exception is not None:
+        raise result.exception
+    return result
+
+
+def test_a_server_with_data_becomes_a_run_file(folder):
+    result = run("weather.yaml", "--out", "run.yaml")
+    assert read_yaml((folder / "run.yaml").read_text(), "") == {
+        "environment": "nemo-gym+http://127.0.0.1:9001",
+        "base_url": "http://127.0.0.1:8000/v1",
+        "api_key_env": "POLICY_KEY",
+        "model": "Qwen/Qwen3-4B",
+        "max_turns": 10,
+        "tasks": "run.tasks.jsonl",
+        "samples": 8,
+        "concurrency": 32,
+        "temperature": 0.7,
+        "max_tokens": 100,
+    }
+    assert "wrote run.yaml" in result.stderr
+    settings = Settings.read(None, "run.yaml", {}, {"env": {}, "sampling": {}})
+    assert settings.samples == 8
+
+
+def test_a_prompt_configuration_completes_the_rows(folder):
+    run("weather.yaml", "--out", "run.yaml")
+    row = json.loads((folder / "run.tasks.jsonl").read_text())
+    assert row.pop("responses_create_params") == {
+        "input": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "Solve 2+2? {now} 4"},
+        ]
+    }
+    assert row == {"question": "2+2?", "verifier_metadata": {"answer": 4}}
+
+
+def test_a_prompt_that_names_no_field_of_a_row_is_an_error(folder):
+    (folder / "p.yaml").write_text("user: '{nope}'")
+    with pytest.raises(ConfigError, match=r"bench\.jsonl, row 1: the prompt names 'nope'"):
+        run("weather.yaml", "--out", "run.yaml")
+
+
+@pytest.mark.parametrize(("name", "secret"), [("weather", "none"), ("choices", "sk-very-secret")])
+def test_every_key_is_accounted_for_and_no_secret_is_shown(folder, name, secret):
+    result = run(f"{name}.yaml")
+    made = load_gym_yaml(folder / f"{name}.yaml", read_yaml)
+    told = [line.split()[0] for line in result.stderr.splitlines() if line.startswith("  ")]
+    for key, _ in leaves(made.values):
+        if not key.startswith("policy_") or "." in key:  # names that others refer to
+            assert any(key == one or key.startswith((f"{one}.", f"{one}[")) for one in told), key
+    assert secret not in result.stdout
+    assert f" {secret}" not in result.stderr
+
+
+def test_an_environment_of_the_library_takes_the_place_of_its_server(folder):
+    result = run("choices.yaml")
+    assert read_yaml(result.stdout, "") == {
+        "environment": "mcqa",
+        "models": {"judge": {"base_url": "http://127.0.0.1:3/v1", "model": "judge"}},
+        "env": {"grading_mode": "lenient_boxed"},
+        "base_url": ["http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1"],
+        "model": "m",
+        "tokens": "capture",
+        "sampling": {"top_k": 5, "max_tokens": 7},
+    }
+    assert "the key of policy_model is in the file" in result.stderr
+
+
+def test_a_server_without_a_port_is_to_be_named_by_the_user(folder):
+    result = run("choices.yaml", "--remote")
+    assert "environment" not in read_yaml(result.stdout, "")
+    assert "athlos run nemo-gym+http://HOST:PORT" in result.stderr
+
+
+def test_a_data_set_can_be_chosen_and_said_where_it_is(folder):
+    result = run("weather.yaml", "--dataset", "train")
+    assert read_yaml(result.stdout, "")["tasks"] == "d/train.jsonl"
+    assert "d/train.jsonl is not there: fetch it (type=huggingface repo_id=o/d)" in result.stderr
+    with pytest.raises(ConfigError, match="no data set 'x'") as raised:
+        run("weather.yaml", "--dataset", "x")
+    assert raised.value.hint == "It has: example, train, bench"
+
+
+def test_one_of_several_agents_must_be_chosen(folder):
+    (folder / "both.yaml").write_text(
+        "config_paths: [weather.yaml]\n" + CHOICES.partition("policy_model:\n  ")[0]
+        + "judge_model: {responses_api_models: {openai_model: {entrypoint: app.py}}}\n"
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match="several agents"):
+        run("both.yaml")
+    assert "environment: mcqa" in run("both.yaml", "--agent", "choices_agent").stdout
+    with pytest.raises(ConfigError) as raised:
+        run("both.yaml", "--agent", "choices_agnt")
+    assert "choices_agent" in raised.value.hint
+
+
+def test_values_can_be_set(folder):
+    result = run("weather.yaml", "--set", "my_weather.resources_servers.weather_impl.port=9")
+    assert "nemo-gym+http://127.0.0.1:9\n" in result.stdout
+    with pytest.raises(ConfigError, match="write KEY=VALUE"):
+        run("weather.yaml", "--set", "x")
+
+
+def test_resolved_values_are_printed_with_masked_secrets(folder):
+    shown = read_yaml(run("choices.yaml", "--resolved").stdout, "")
+    model = shown["policy_model"]["responses_api_models"]["vllm_model"]
+    assert model["api_key"] == "****"
+    assert model["model"] == "m"
+    assert shown["policy_api_key"] == "****"
