@@ -117,7 +117,7 @@ def test_a_weight_update_in_the_middle_of_a_call_is_two_spans(vllm_url, mode):
 
     async def go():
         async with Model(f"{vllm_url}/v1", "tiny", tokens=tokens) as model:
-            sampling = {"temperature": 1.0, "max_tokens": 1200, "ignore_eos": True}
+            sampling = {"temperature": 1.0, "max_tokens": 1200, "min_tokens": 1200}
             await model.connect(sampling)
             call = asyncio.create_task(
                 model.chat([Message("user", "Say something.")], sampling=sampling)
