@@ -95,8 +95,9 @@ class Capture:
         self.kind = "processed" if logprobs and logprobs[0] >= _CERTAIN else "raw"
 
     async def _probe(self, model: Model, sampling: Mapping[str, Any]) -> Reply:
-        given = {**sampling, "max_tokens": 1}
-        given.pop("max_completion_tokens", None)
+        left_out = ("max_completion_tokens", "min_tokens")
+        given = {key: value for key, value in sampling.items() if key not in left_out}
+        given["max_tokens"] = 1
         body = encode_request(model.name, _OPEN, (), self.request(given))
         try:
             response = await model.probe("/chat/completions", body)
