@@ -156,6 +156,12 @@ class Environment:
     roles: ClassVar[tuple[str, ...]] = ()
     """Roles of `self.models` that must be filled; a run without them does not begin."""
 
+    check_exceptions: ClassVar[Mapping[str, str]] = {}
+    """Findings of `athlos check env` that are meant to be: code -> reason, shown in its report."""
+
+    from_row: ClassVar[staticmethod[[Any], Task] | None] = None
+    """How a decoded row of a task file becomes a task; None takes the shapes of `athlos.rows`."""
+
     tools: ClassVar[Mapping[str, Tool]] = {}
     tools_encoded: ClassVar[msgspec.Raw] = msgspec.Raw(b"[]")
     """All tools as they go over the wire."""
@@ -231,6 +237,20 @@ class Environment:
     def teardown(self) -> Awaitable[None] | None:
         """Frees what `setup` took. Always runs, also after a failure or a cancellation."""
         return None
+
+    def oracle(self) -> Any:
+        """What a perfect model does in this attempt, for `athlos check env`; asked after `setup`.
+
+        Returns:
+            Text or a `Message`, said in every turn; several, as a list or a generator, one a turn;
+            a function that makes one of the conversation so far; None if nobody knows.
+        """
+        return None
+
+    @classmethod
+    def own_agent(cls, agent: Any) -> Any:
+        """The agent that drives the attempts, given that of the run; connectors replace it."""
+        return agent
 
     @classmethod
     def make_config(cls, settings: Any = None) -> Any:

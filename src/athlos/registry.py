@@ -6,6 +6,7 @@
     ./my_env                      a folder with an `__init__.py`
     package.module:Class          a class that can be imported
     reasoning-gym:leg_counting    a connector and its argument
+    nemo-gym+http://host:port     a connector and the server that it speaks to
 
 Installed packages offer environments through the entry-point group `athlos.environments`.
 """
@@ -36,8 +37,33 @@ GROUP = "athlos.environments"
 ALIASES = {"math": "math_with_judge"}
 """Shorter or clearer names of library environments."""
 
-CONNECTORS: dict[str, str] = {"reasoning-gym": "athlos.connect.reasoning_gym"}
-"""Prefix of a reference -> module with `load(argument) -> class`."""
+CONNECTORS: dict[str, str] = {
+    "aviary": "athlos.connect.aviary",
+    "gymnasium": "athlos.connect.gymnasium",
+    "inspect": "athlos.connect.inspect_ai",
+    "nemo-gym+http": "athlos.connect.nemo_gym",
+    "nemo-gym-agent+http": "athlos.connect.nemo_gym_agent",
+    "openenv+http": "athlos.connect.openenv",
+    "reasoning-gym": "athlos.connect.reasoning_gym",
+    "textarena": "athlos.connect.textarena",
+    "verifiers": "athlos.connect.verifiers",
+}
+"""Prefix of a reference -> module with `load(argument) -> class`.
+
+One with `+http` in it is for `+https` as well, and its argument is the URL.
+"""
+
+_EXTRAS = {
+    "aviary": "aviary",
+    "gymnasium": "gymnasium",
+    "inspect_ai": "inspect",
+    "math_verify": "math",
+    "reasoning_gym": "reasoning-gym",
+    "textarena": "textarena",
+    "verifiers": "verifiers",
+    "websockets": "openenv",
+}
+"""Module -> the extra that brings it."""
 
 _FILE_MODULE = "athlos_env_"
 _DIGEST = "__athlos_digest__"
@@ -62,8 +88,12 @@ def load(reference: str | type[Environment]) -> type[Environment]:
     if not isinstance(reference, str):
         return _named(_checked(reference, reference.__name__), "")
     prefix, _, argument = reference.partition(":")
+    if prefix.endswith("+https"):
+        prefix = prefix.removesuffix("s")
     if prefix in CONNECTORS:
         connector = _import(CONNECTORS[prefix], reference)
+        if "+" in prefix:
+            argument = reference.partition("+")[2]
         made: type[Environment] = connector.load(argument)
         return _named(_checked(made, reference), "")
     if _is_path(reference):
@@ -90,7 +120,8 @@ def listing() -> Iterator[Listed]:
         spec = importlib.util.find_spec(module)
         source = Path(spec.origin).read_text() if spec and spec.origin else ""
         found = re.match(r'"""(.+)', source)
-        yield Listed(f"{prefix}:…", (), "connector", found[1].strip('"') if found else "")
+        ending = "://…" if "+" in prefix else ":…"
+        yield Listed(f"{prefix}{ending}", (), "connector", found[1].strip('"') if found else "")
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         package = entry.dist.name if entry.dist else entry.module
         yield Listed(entry.name, (), package, "")
@@ -241,7 +272,7 @@ def _guarded(run: Callable[[], object], reference: str, where: str) -> ModuleTyp
 
 
 def _install_hint(module: str) -> str:
-    extra = {"math_verify": "math", "reasoning_gym": "reasoning-gym"}.get(module)
+    extra = _EXTRAS.get(module)
     return f"pip install 'athlos[{extra}]'" if extra else f"pip install {module}"
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import codecs
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ import msgspec
 
 from athlos.errors import ConfigError
 from athlos.models.chat import RESERVED
-from athlos.types import FunctionCall, Message, Task, ToolCall
+from athlos.responses import read_items
+from athlos.types import Task
 
 __all__ = ["check_sampling", "check_task", "read_task_file", "row_to_task"]
 
@@ -39,12 +40,15 @@ _SAMPLING = {
 }
 
 
-def read_task_file(path: Path, tools: Collection[str]) -> Iterator[Task]:
+def read_task_file(
+    path: Path, tools: Collection[str], to_task: Callable[[Any], Task] | None = None
+) -> Iterator[Task]:
     """Reads a JSONL file of tasks, one at a time.
 
     Args:
         path: The file.
         tools: Names of the tools that the environment has; a row may not ask for others.
+        to_task: How a row becomes a task, if the environment has a way of its own.
 
     Raises:
         ConfigError: Names the file, the line and the field that is wrong.
@@ -61,7 +65,7 @@ def read_task_file(path: Path, tools: Collection[str]) -> Iterator[Task]:
                 continue
             empty = False
             try:
-                task = row_to_task(msgspec.json.decode(line))
+                task = (to_task or row_to_task)(msgspec.json.decode(line))
                 check_task(task, tools)
                 yield task
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -140,7 +144,7 @@ def _gym_task(row: dict[str, Any]) -> Task:
     row.pop("agent_ref", None)
     for name in [name for name in row if name.startswith("_ng_")]:
         del row[name]
-    messages = list(_messages(params.get("input"), params.get("instructions")))
+    messages = list(read_items(params.get("input"), params.get("instructions")))
     if not messages:
         raise ConfigError("the task has no prompt: `responses_create_params.input` is empty")
     tools = params.get("tools")
@@ -188,78 +192,3 @@ def _tool_name(tool: Any) -> str:
     if not isinstance(name, str):
         raise ConfigError("an entry of `responses_create_params.tools` has no name")
     return name
-
-
-def _messages(items: Any, instructions: Any) -> Iterator[dict[str, Any] | Message]:
-    """Responses-API input items as chat messages."""
-    if instructions:
-        yield Message("system", str(instructions))
-    if isinstance(items, str):
-        yield Message("user", items)
-        return
-    if not isinstance(items, list):
-        return
-    assistant: Message | None = None  # calls and reasoning beside each other are one message
-    for item in items:
-        if not isinstance(item, dict):
-            raise ConfigError("an entry of `responses_create_params.input` is no object")
-        kind = item.get("type", "message")
-        role = item.get("role")
-        if (
-            kind == "function_call"
-            or kind == "reasoning"
-            or (kind, role) == ("message", "assistant")
-        ):
-            assistant = assistant or Message("assistant")
-            _extend(assistant, item, kind)
-            continue
-        if assistant is not None:
-            yield assistant
-            assistant = None
-        if kind == "function_call_output":
-            yield Message(
-                "tool", _content(item.get("output")), tool_call_id=str(item.get("call_id", ""))
-            )
-        elif kind == "message" and role in ("user", "system", "developer"):
-            yield Message(role, _content(item.get("content")))
-        else:
-            raise ConfigError(
-                f"an entry of `responses_create_params.input` has type {kind!r} and role {role!r}, "
-                "which is not supported"
-            )
-    if assistant is not None:
-        yield assistant
-
-
-def _extend(message: Message, item: dict[str, Any], kind: str) -> None:
-    if kind == "function_call":
-        function = FunctionCall(str(item.get("name", "")), str(item.get("arguments", "")))
-        message.tool_calls = [*message.tool_calls, ToolCall(str(item.get("call_id", "")), function)]
-    elif kind == "reasoning":
-        summary = Message("assistant", _content(item.get("summary") or [])).text
-        message.reasoning_content = (message.reasoning_content or "") + summary
-    else:
-        said = Message("assistant", _content(item.get("content"))).text
-        message.content = message.text + said
-
-
-def _content(value: Any) -> str | list[dict[str, Any]]:
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, list):
-        raise ConfigError("a message of `responses_create_params.input` has no content")
-    parts: list[dict[str, Any]] = []
-    for part in value:
-        kind = part.get("type") if isinstance(part, dict) else None
-        if kind in ("input_text", "output_text", "summary_text", "text"):
-            parts.append({"type": "text", "text": str(part.get("text") or "")})
-        elif kind == "input_image":
-            url = {"url": part.get("image_url"), "detail": part.get("detail") or "auto"}
-            parts.append({"type": "image_url", "image_url": url})
-        elif isinstance(part, dict):
-            parts.append(part)
-        else:
-            raise ConfigError("a content part of `responses_create_params.input` is no object")
-    if all(part.get("type") == "text" for part in parts):
-        return "".join(part["text"] for part in parts)
-    return parts

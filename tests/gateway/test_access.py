@@ -78,6 +78,7 @@ def test_the_time_of_a_lease_ends_calls_and_keys():
         lease = setting.gateway.open(rollout("b"), deadline=0.3)
         cut = await setting.harness.post(lease, CHAT, ASK)
         late = await setting.harness.post(lease, CHAT, ASK)
+        assert (await setting.harness.post(lease, "/tokenize", {"prompt": "a"})).status == 401
         assert await until(lambda: setting.stub.counters.in_flight == 0)
         return cut, late, lease.rollout
 

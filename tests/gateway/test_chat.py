@@ -1,4 +1,5 @@
 import asyncio
+import json
 import re
 
 import msgspec
@@ -6,6 +7,7 @@ import pytest
 from tests.gateway.helpers import QUESTION, TOOL, Harness, echo, rollout, run
 
 from athlos.gateway import Gateway
+from athlos.gateway.chat import Chat
 from athlos.models.token_modes import Capture
 from athlos.sequences import build
 from athlos.testing import fake_model
@@ -147,6 +149,36 @@ def test_each_of_several_choices_is_a_call():
     assert len(answer.json["choices"]) == len(found.calls) == 3
     assert len({id(call.token_ids) for call in found.calls}) == 3
     assert found.usage.completion_tokens == answer.json["usage"]["completion_tokens"]
+
+
+def test_nothing_but_what_capture_added_is_cut_out():
+    text = '"logprobs": {"content": [1]}, "token_ids": [1, 2]'
+    said = {
+        "id": "x",
+        "prompt_token_ids": [1, 2],
+        "choices": [
+            {
+                "message": {"content": text, "generation_token_ids": [3], "own": {"a": [1]}},
+                "logprobs": {"content": [{"token": '"}]', "logprob": -0.5, "top_logprobs": []}]},
+                "token_ids": [3],
+            },
+            {"message": {"content": "b"}, "logprobs": None, "prompt_token_ids": []},
+            {"message": {"generation_log_probs": [-0.5]}, "logprobs": {"content": []}},
+        ],
+        "usage": {"prompt_tokens": 2},
+    }
+    wire = Chat({"messages": QUESTION}, captures=True)
+    for encode in (json.dumps, lambda value: msgspec.json.encode(value).decode()):
+        left = json.loads(wire.whole(None, encode(said).encode()))
+        assert left["prompt_token_ids"] is None and left["usage"] == said["usage"]
+        one, two, three = left["choices"]
+        assert one == {
+            "message": {"content": text, "generation_token_ids": None, "own": {"a": [1]}},
+            "logprobs": None,
+            "token_ids": None,
+        }
+        assert two == {"message": {"content": "b"}, "logprobs": None, "prompt_token_ids": None}
+        assert three == {"message": {"generation_log_probs": None}, "logprobs": None}
 
 
 def test_lineages_have_urls_of_their_own():

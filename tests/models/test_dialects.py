@@ -27,7 +27,7 @@ def body(choice=None, message=None, **top):
         **(choice or {}),
     }
     usage = {"prompt_tokens": 3, "completion_tokens": 2}
-    return json.dumps({"choices": [made], "usage": usage, **top}).encode()
+    return json.dumps({"usage": usage, **top, "choices": [made]}).encode()
 
 
 VLLM = body({"token_ids": SAMPLED, "logprobs": entries()}, prompt_token_ids=PROMPT)
@@ -119,3 +119,21 @@ def test_weight_versions_become_spans():
     meta = {"weight_version": "3"}
     sglang = read_tokens(body({"response_token_ids": SAMPLED, "meta_info": meta}))
     assert [(s.version, s.start, s.end) for s in sglang.choices[0].versions] == [("3", 0, 2)]
+
+
+@pytest.mark.parametrize(
+    ("counted", "reason", "known"),
+    [
+        (2, "stop", True),
+        (3, "stop", True),  # the end token has no entry
+        (3, "length", False),
+        (4, "stop", False),
+        (1, "stop", False),
+    ],
+)
+def test_ids_are_forgotten_where_the_server_counts_others(counted, reason, known):
+    usage = {"prompt_tokens": 3, "completion_tokens": counted}
+    choice = {"logprobs": entries(id=lambda i: i), "finish_reason": reason}
+    read = read_tokens(body(choice, usage=usage))
+    assert (read.choices[0].token_ids is not None) == known
+    assert (read.choices[0].logprobs is not None) == known

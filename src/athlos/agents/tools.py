@@ -17,6 +17,8 @@ from athlos.types import Message, Rollout, ToolCall
 
 __all__ = ["clean", "execute", "run_tool", "run_tools"]
 
+_PLAIN = frozenset((str, int, float, bool, type(None), dict, list))  # no awaitables
+
 
 async def run_tools(
     env: Environment, tools: Mapping[str, Tool], calls: list[ToolCall], rollout: Rollout
@@ -67,7 +69,7 @@ async def execute(
             raise _no_tool(name, tools)
         found = tool.parse(arguments)
         result = getattr(env, tool.method)(**found)
-        if inspect.isawaitable(result):
+        if type(result) not in _PLAIN and inspect.isawaitable(result):
             result = await (result if tool.timeout is None else _in_time(tool, result))
         text = result if isinstance(result, str) else _as_text(tool, result)
     except AthlosError:

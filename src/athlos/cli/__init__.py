@@ -31,7 +31,7 @@ _COMMANDS = {
     "audit": "Replay the tokens of a run through its engine.",
     "serve": "Put environments behind HTTP.",
     "gateway": "Answer any agent with a model, and record what it asks.",
-    "check": "Try for real what a model server can do.",
+    "check": "Try for real what a model server can do, or what a verifier lets through.",
 }
 
 

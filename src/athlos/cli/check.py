@@ -1,4 +1,4 @@
-"""`athlos check`: what a part that Athlos does not bring along can do, tried for real."""
+"""`athlos check`: what a model server can do, and what a verifier lets through, tried for real."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from athlos.cli.terminal import console, print_json, printable
+from athlos.cli.dotted import DottedCommand, env_settings
+from athlos.cli.terminal import console, print_json, printable, results_only
 
 if TYPE_CHECKING:
     from athlos.models.check import Report
+    from athlos.quality import Finding, GateReport, Rate
 
 _MODEL_EPILOG = """\b
 Exit code: 0 if models, chat and tool calls work, 1 if one of them was not seen to, 2 if there is
@@ -34,12 +36,23 @@ _SHOWN = {
 _EPILOG = """\b
 Examples:
   athlos check model http://127.0.0.1:8000/v1
+  athlos check env ./counter.py
+"""
+_ENV_EPILOG = """\b
+Exit code: 0 if nothing is wrong or there are only warnings, 1 if there is an error, 2 if there is
+nothing to check.
+
+\b
+Examples:
+  athlos check env ./counter.py
+  athlos check env mcqa --tasks my_rows.jsonl --limit 50
+  athlos check env string_match --env.size 100 --json
 """
 
 
 @click.group("check", epilog=_EPILOG)
 def command() -> None:
-    """Try for real what a model server can do."""
+    """Try for real what a model server can do, and what a verifier lets through."""
 
 
 @command.command("model", epilog=_MODEL_EPILOG)
@@ -116,3 +129,85 @@ def _print(report: Report) -> None:
     if report.missing:
         out.print()
         out.print(Text(f"required, but not seen to work: {', '.join(report.missing)}", "red"))
+
+
+@command.command("env", cls=DottedCommand, epilog=_ENV_EPILOG)
+@click.argument("reference", metavar="ENVIRONMENT")
+@click.option("--tasks", metavar="FILE", help="JSONL file of tasks, ours or NeMo Gym's.")
+@click.option("--split", default="test", metavar="NAME", help="Which tasks. [test]")
+@click.option("--limit", type=click.IntRange(min=1), default=10, help="How many tasks. [10]")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.pass_context
+def check_env_command(
+    context: click.Context,
+    reference: str,
+    tasks: str | None,
+    split: str,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Try to break the verifier of ENVIRONMENT, without any model."""
+    from athlos.quality import gate
+    from athlos.registry import load
+
+    err = console(stderr=True)
+    with results_only(as_json), err.status("attacking ...") if err.is_terminal else nullcontext():
+        env = load(reference)
+        config = env_settings(context.meta["dotted"]["env"], env.Config)
+        report = asyncio.run(gate(reference, tasks=tasks, split=split, limit=limit, config=config))
+    if as_json:
+        print_json(report)
+    else:
+        _print_gate(report)
+    context.exit(0 if report.passed else 1)
+
+
+def _print_gate(report: GateReport) -> None:
+    from rich.text import Text
+
+    out = console()
+    gold = f"right answers from {report.gold}" if report.gold else "no right answer is known"
+    figures = f"{report.tasks} tasks, {report.attempts:,} attempts, {gold}"
+    out.print(Text(printable(report.environment), "bold"), Text(printable(figures), "dim"))
+    out.print(Text(f"false negatives  {_rate(report.false_negatives, 'right answers')}"))
+    out.print(Text(f"false positives  {_rate(report.false_positives, 'attacks')}"))
+    cost = report.cost
+    memory = "" if cost.memory is None else f", {cost.memory:.0f} MB"
+    out.print(
+        Text(f"scoring          {cost.median * 1e3:.3g} ms, at worst {cost.worst:.3g} s{memory}")
+    )
+    for finding in report.findings:
+        out.print()
+        colour = "red" if finding.severity == "error" else "yellow"
+        out.print(Text.assemble((finding.severity, colour), f" {finding.code}: "), end="")
+        _print_finding(finding)
+    if report.excused:
+        out.print()
+        out.print(Text("meant to be", "dim"))
+    for finding in report.excused:
+        times = f" ({finding.times} times)" if finding.times > 1 else ""
+        line = f"  {finding.code}: {finding.message}{times}; {finding.reason}"
+        out.print(Text(printable(line), "dim"))
+    if not report.findings:
+        out.print(Text("nothing found", "green"))
+
+
+def _print_finding(finding: Finding) -> None:
+    from rich.text import Text
+
+    out = console()
+    times = f" ({finding.times} times)" if finding.times > 1 else ""
+    out.print(Text(printable(finding.message) + times))
+    where = f"  task {finding.task}" if finding.task else " "
+    earned = "" if finding.reward is None else f" earned {finding.reward:g}"
+    out.print(Text(printable(f"{where}{earned}"), "dim"), end=" ")
+    out.print(Text(printable(repr(finding.input))))
+
+
+def _rate(rate: Rate, what: str) -> str:
+    if rate.rate is None or rate.low is None or rate.high is None:
+        return f"no {what}"
+    return (
+        f"{rate.count} of {rate.of} {what} "
+        f"({rate.rate:.1%}, 95 % interval {rate.low:.1%} to {rate.high:.1%})"
+    )

@@ -19,6 +19,7 @@ Examples:
   athlos export runs/a --advantages grpo --out train.parquet
   athlos export runs/a --policy realign --window 64 | wc -l
   athlos export runs/a --format messages --out sft.jsonl
+  athlos export runs/a --format nemo-gym --out results/a.jsonl
 """
 
 _POLICIES = ["fork", "strict", "per_call", "main_only", "realign"]
@@ -30,9 +31,10 @@ _MODES = ["grpo", "loo", "centered", "none"]
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["sequences", "messages"]),
+    type=click.Choice(["sequences", "messages", "nemo-gym"]),
     default="sequences",
-    help="Token ids with a loss mask, or chat messages with their reward. [sequences]",
+    help="Token ids with a loss mask, chat messages with their reward, or NeMo Gym's files. "
+    "[sequences]",
 )
 @click.option("--policy", type=click.Choice(_POLICIES), help="How calls become sequences. [fork]")
 @click.option("--window", type=click.IntRange(0), metavar="N", help="Of --policy realign. [1024]")
@@ -57,7 +59,9 @@ def command(
     """
     from athlos.runs.export import export
 
-    if form == "messages" and (policy or window is not None):
+    if form == "nemo-gym" and advantages != "none":
+        raise ConfigError("--advantages has no place in the rows of NeMo Gym")
+    if form != "sequences" and (policy or window is not None):
         raise ConfigError("--policy and --window are for --format sequences")
     if window is not None and policy != "realign":
         raise ConfigError("--window is for --policy realign")
@@ -71,7 +75,7 @@ def command(
 
 def _sentence(done: Exported, form: str, out: str | None) -> str:
     """What was written, and what is not in it."""
-    kind = {"sequences": "sequences", "messages": "conversations"}[form]
+    kind = {"sequences": "sequences", "messages": "conversations", "nemo-gym": "rows"}[form]
     parts = [f"{done.rows} {kind} of {done.rollouts} rollouts{f' in {out}' if out else ''}"]
     if done.dropped_calls:
         reasons = ", ".join(f"{why} {n}" for why, n in sorted(done.dropped_calls.items()))
@@ -80,5 +84,6 @@ def _sentence(done: Exported, form: str, out: str | None) -> str:
     if done.without:
         parts.append(f"{done.without} rollouts have no sequence")
     if done.failures:
-        parts.append(f"{done.failures} samples failed")
+        what = "attempts" if form == "nemo-gym" else "samples"
+        parts.append(f"{done.failures} {what} failed")
     return "; ".join(parts)

@@ -130,6 +130,7 @@ class App:
         if lease is None:
             hmac.compare_digest(key, _NOBODY)
         elif lease.opens(key):
+            lease.check()
             if endpoint is None:
                 raise Refusal(404, "no such endpoint")
             return lease, lineage, endpoint

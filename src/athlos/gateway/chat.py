@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from athlos.gateway.refusal import Refusal
 from athlos.models.chat import Reply
@@ -14,15 +15,10 @@ from athlos.models.relay import Event
 
 __all__ = ["Chat", "Wire"]
 
-# What is between the braces stays as it is: it is neither decoded nor encoded again.
-_fields = msgspec.json.Decoder(dict[str, Raw]).decode
-_list = msgspec.json.Decoder(list[dict[str, Raw]]).decode
-_encode = msgspec.json.Encoder().encode
-
-_CHOICE_IDS = ("token_ids", "response_token_ids", "prompt_token_ids")
-_MESSAGE_IDS = ("prompt_token_ids", "generation_token_ids", "generation_log_probs")
-_ON_MESSAGE = b"generation_token_ids"
 _NULL = Raw(b"null")
+_LOGPROBS = re.compile(rb'"logprobs"\s*:\s*')
+_IDS = re.compile(rb'token_ids"\s*:\s*\[[^\[\]]*\]')
+_NEMO_RL = re.compile(rb'generation_log_probs"\s*:\s*\[[^\[\]]*\]')
 
 
 class Wire(Protocol):
@@ -84,8 +80,7 @@ class Chat:
         self._usage = isinstance(options, dict) and options.get("include_usage") is True
         self._captures = captures
         self._logprobs = bool(body.get("logprobs"))
-        self._ids = bool(body.get("return_token_ids"))
-        self._prompt_ids = bool(body.get("return_prompt_token_ids")) or self._ids
+        self._ids = bool(body.get("return_token_ids") or body.get("return_prompt_token_ids"))
 
     def whole(self, reply: Reply, answer: bytes) -> bytes:
         """See `Wire`."""
@@ -115,21 +110,36 @@ class Chat:
         return refusal.openai()
 
     def _stripped(self, data: bytes) -> bytes:
-        """The reply, or an event of it, without what capture asked for and the harness did not."""
-        value = _fields(data)
-        if not self._prompt_ids:
-            value.pop("prompt_token_ids", None)
-        choices = _list(value["choices"]) if "choices" in value else []
-        for choice in choices:
-            if not self._logprobs and "logprobs" in choice:
-                choice["logprobs"] = _NULL
-            if not self._ids:
-                for name in _CHOICE_IDS:
-                    choice.pop(name, None)
-            if _ON_MESSAGE in data:
-                for name in ("message", "delta"):
-                    if name in choice:
-                        part = _fields(choice[name])
-                        kept = {key: part[key] for key in part if key not in _MESSAGE_IDS}
-                        choice[name] = Raw(_encode(kept))
-        return _encode({**value, "choices": choices})
+        """The reply, or an event of it, without what capture asked for and the harness did not.
+
+        It is cut out of the bytes: within text, quotation marks are escaped, so what looks like a
+        key is one.
+        """
+        if not self._logprobs:
+            for choice in _read(data).choices or ():
+                if choice.logprobs and choice.logprobs != _NULL:
+                    data = _without(data, bytes(choice.logprobs))
+        if not self._ids and b'token_ids"' in data:
+            data = _IDS.sub(b'token_ids":null', data)
+            data = _NEMO_RL.sub(b'generation_log_probs":null', data)
+        return data
+
+
+def _without(data: bytes, logprobs: bytes) -> bytes:
+    """The reply with null in place of the log-probabilities of a choice."""
+    for key in _LOGPROBS.finditer(data):
+        start = key.end()
+        if data.startswith(logprobs, start):
+            return data[:start] + b"null" + data[start + len(logprobs) :]
+    return data
+
+
+class _Choice(Struct):
+    logprobs: Raw = Raw()
+
+
+class _Completion(Struct):
+    choices: list[_Choice] | None = None
+
+
+_read = msgspec.json.Decoder(_Completion).decode

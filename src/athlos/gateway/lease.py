@@ -150,16 +150,24 @@ class Lease:
             self._sessions[lineage] = session
         return session
 
+    def check(self) -> None:
+        """Sees that it is not over.
+
+        Raises:
+            Refusal: It is.
+        """
+        if self.closed:
+            raise Refusal(401, "this rollout is closed", "rollout_closed")
+        if self._until is not None and time.monotonic() >= self._until:
+            raise Refusal(401, "the time of this rollout is up", "rollout_deadline")
+
     def admit(self) -> None:
         """Counts a call that begins.
 
         Raises:
             Refusal: It must not.
         """
-        if self.closed:
-            raise Refusal(401, "this rollout is closed", "rollout_closed")
-        if self._until is not None and time.monotonic() >= self._until:
-            raise Refusal(401, "the time of this rollout is up", "rollout_deadline")
+        self.check()
         if self._max_calls is not None and self._begun >= self._max_calls:
             raise Refusal(
                 429, f"this rollout may make {self._max_calls} calls", "call_limit_reached"

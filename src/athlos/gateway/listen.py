@@ -16,7 +16,7 @@ _BACKLOG = 4096
 _KEEP_ALIVE = 75  # seconds
 _DRAIN = 5  # seconds
 _HEAD = 64 << 10  # bytes
-_HEAD_SECONDS = 30.0
+_ARRIVAL = 120.0  # seconds that a request may take to arrive, and a connection to send one
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -71,13 +71,13 @@ def make_server(app: Any, what: str) -> Any:
             yield  # signals are the program's
 
     class Connection(http.HttpToolsProtocol):
-        """Bounds the head of a request, in length and time, which the parser does not."""
+        """Bounds the length of a request's head, and the time that a request takes to arrive."""
 
         late: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self.late = self.loop.call_later(_HEAD_SECONDS, self.give_up)
+            self.late = self.loop.call_later(_ARRIVAL, self.give_up)
 
         def connection_lost(self, exc: Exception | None) -> None:
             self.in_time()
@@ -87,11 +87,11 @@ def make_server(app: Any, what: str) -> Any:
             super().on_message_begin()
             self.head = 0
             if self.late is None:
-                self.late = self.loop.call_later(_HEAD_SECONDS, self.give_up)
+                self.late = self.loop.call_later(_ARRIVAL, self.give_up)
 
-        def on_headers_complete(self) -> None:
+        def on_message_complete(self) -> None:
             self.in_time()
-            super().on_headers_complete()
+            super().on_message_complete()
 
         def in_time(self) -> None:
             if self.late is not None:

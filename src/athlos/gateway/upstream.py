@@ -153,7 +153,7 @@ class Upstream:
         """Asks for the prompt's ids; without them the call is recorded, but not trained on."""
         tools = body.get("tools") or ()
         try:
-            await tokens._complete(self.model, body["messages"], tools, sampling, reply)
+            await tokens.complete(self.model, body["messages"], tools, sampling, reply)
         except ModelError as error:
             lease.warn(error.message)
 

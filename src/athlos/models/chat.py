@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct, field
@@ -30,9 +30,16 @@ __all__ = [
     "Choice",
     "Reply",
     "ServedModel",
+    "WireChoice",
+    "WireLogprob",
+    "WireLogprobs",
+    "WireMessage",
+    "WireReply",
     "decode_models",
     "decode_reply",
+    "decode_wire",
     "encode_request",
+    "read_reply",
     "status_error",
 ]
 
@@ -140,25 +147,33 @@ class _ToolCall(Struct):
     id: str | None = None
 
 
-class _Message(Struct):
+class WireMessage(Struct):
+    """An assistant message."""
+
     content: str | list[dict[str, Any]] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     tool_calls: list[_ToolCall] | None = None
 
 
-class _TokenLogprob(Struct):
+class WireLogprob(Struct):
+    """Of one sampled token."""
+
     logprob: float | None = None
 
 
-class _Logprobs(Struct):
-    content: list[_TokenLogprob] | None = None
+class WireLogprobs(Struct):
+    """Of all sampled tokens."""
+
+    content: list[WireLogprob] | None = None
 
 
-class _Choice(Struct):
-    message: _Message
+class WireChoice(Struct):
+    """One completion."""
+
+    message: WireMessage
     finish_reason: str | None = None
-    logprobs: _Logprobs | None = None
+    logprobs: WireLogprobs | None = None
     token_ids: list[int] | None = None
 
 
@@ -167,8 +182,10 @@ class _Usage(Struct):
     completion_tokens: float | None = None
 
 
-class _Completion(Struct):
-    choices: list[_Choice]
+class WireReply(Struct):
+    """A chat completion."""
+
+    choices: list[WireChoice]
     model: str | None = None
     usage: _Usage | None = None
     prompt_token_ids: list[int] | None = None
@@ -187,7 +204,9 @@ class _Models(Struct):
     data: list[ServedModel] = field(default_factory=list)
 
 
-_completion = msgspec.json.Decoder(_Completion)
+T = TypeVar("T", bound=WireReply)
+
+_completion = msgspec.json.Decoder(WireReply)
 _models = msgspec.json.Decoder(_Models)
 _encoder = msgspec.json.Encoder()
 
@@ -213,14 +232,32 @@ def decode_reply(body: bytes) -> Reply:
         ModelError: It is no chat completion (retryable: a proxy or a broken connection may have
             garbled it).
     """
+    return read_reply(decode_wire(body, _completion))
+
+
+def decode_wire(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """A chat completion as it is on the wire.
+
+    Raises:
+        ModelError: It is none.
+    """
     try:
-        completion = _completion.decode(body)
+        completion = decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ModelError(
             f"the reply is no chat completion: {error}: {_excerpt(body)}", retryable=True
         ) from None
     if not completion.choices:
         raise ModelError(f"the reply has no choices: {_excerpt(body)}", retryable=True)
+    return completion
+
+
+def read_reply(completion: WireReply) -> Reply:
+    """What a completion says, but for dialects of token ids.
+
+    Raises:
+        ModelError: The server gave it up (retryable).
+    """
     choices = []
     for choice in completion.choices:
         if choice.finish_reason in GIVEN_UP:
@@ -238,7 +275,7 @@ def decode_reply(body: bytes) -> Reply:
     )
 
 
-def _choice(wire: _Choice) -> Choice:
+def _choice(wire: WireChoice) -> Choice:
     message = wire.message
     content = message.content
     calls: list[ToolCall] = []

@@ -18,7 +18,16 @@ import msgspec
 from msgspec import Struct
 
 from athlos.errors import ModelError
-from athlos.models.chat import Reply, decode_reply
+from athlos.models.chat import (
+    Reply,
+    WireChoice,
+    WireLogprob,
+    WireLogprobs,
+    WireMessage,
+    WireReply,
+    decode_wire,
+    read_reply,
+)
 from athlos.types import VersionSpan
 
 __all__ = ["ASK", "read_tokens"]
@@ -42,17 +51,16 @@ ASK: dict[str, dict[str, Any]] = {
 _PREFIX = "token_id:"
 
 
-class _Entry(Struct):
-    logprob: float | None = None
+class _Entry(WireLogprob):
     token: str = ""
     id: int | None = None
 
 
-class _Logprobs(Struct):
-    content: list[_Entry] | None = None
+class _Logprobs(WireLogprobs):
+    content: list[_Entry] | None = None  # type: ignore[assignment]
 
 
-class _Message(Struct):
+class _Message(WireMessage):
     prompt_token_ids: list[int] | None = None
     generation_token_ids: list[int] | None = None
     generation_log_probs: list[float | None] | None = None
@@ -68,19 +76,17 @@ class _Meta(Struct):
     weight_version: str | int | None = None
 
 
-class _Choice(Struct):
+class _Choice(WireChoice):
     message: _Message
     logprobs: _Logprobs | None = None
-    token_ids: list[int] | None = None
     response_token_ids: list[int] | None = None
     prompt_token_ids: list[int] | None = None
     weight_versions: list[_Span] | None = None
     meta_info: _Meta | None = None
 
 
-class _Reply(Struct):
-    choices: list[_Choice]
-    prompt_token_ids: list[int] | None = None
+class _Reply(WireReply):
+    choices: list[_Choice]  # type: ignore[assignment]
 
 
 _decoder = msgspec.json.Decoder(_Reply)
@@ -96,8 +102,8 @@ def read_tokens(body: bytes) -> Reply:
     Raises:
         ModelError: It is no chat completion, or it says two different things.
     """
-    reply = decode_reply(body)
-    wire = _decoder.decode(body)
+    wire = decode_wire(body, _decoder)
+    reply = read_reply(wire)
     reply.token_mode = "capture"
     reply.response = msgspec.Raw(body)
     sources: list[Source] = [("prompt_token_ids", wire.prompt_token_ids)]
@@ -127,9 +133,25 @@ def read_tokens(body: bytes) -> Reply:
         version = choice.meta_info.weight_version if choice.meta_info else None
         if version is not None and made.token_ids and not made.versions:
             made.versions = [VersionSpan(str(version), 0, len(made.token_ids))]
+    if len(reply.choices) == 1:
+        _distrust(reply)
     if reply.prompt_token_ids is not None and reply.choices[0].token_ids is not None:
         reply.token_source = "engine"
     return reply
+
+
+def _distrust(reply: Reply) -> None:
+    """Forgets sampled ids of which some are missing, by the server's own count.
+
+    llama.cpp leaves out tokens in a stream that are a part of one character. That the token which
+    ends a turn is counted and not reported is usual, and harmless: it is context then.
+    """
+    choice = reply.choices[0]
+    if choice.token_ids is None or not reply.usage.completion_tokens:
+        return
+    missing = reply.usage.completion_tokens - len(choice.token_ids)
+    if missing not in (0, 1) or (missing == 1 and choice.finish_reason == "length"):
+        choice.token_ids = choice.logprobs = None
 
 
 def _ids(entries: list[_Entry]) -> list[int] | None:

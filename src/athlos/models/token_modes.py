@@ -86,7 +86,7 @@ class Capture:
                 "`athlos check model` says what to switch on.",
             )
         if reply.prompt_token_ids is None:
-            await self._complete(model, _OPEN, (), sampling, reply)
+            await self.complete(model, _OPEN, (), sampling, reply)
         try:
             certain = await self._probe(model, {**sampling, **_GREEDY})
         except ConfigError:  # it takes no top_k, so it cannot be found out
@@ -124,7 +124,7 @@ class Capture:
         body = encode_request(model.name, messages, tools, self.request(sampling))
         reply = await model.ask(session, "/chat/completions", body, self.read, sampling)
         if reply.prompt_token_ids is None:
-            await self._complete(model, messages, tools, sampling, reply)
+            await self.complete(model, messages, tools, sampling, reply)
         reply.request = _kept({"model": model.name, "tools": tools, **self.request(sampling)})
         return reply
 
@@ -134,7 +134,7 @@ class Capture:
         reply.logprob_kind = self.kind
         return reply
 
-    async def _complete(
+    async def complete(
         self,
         model: Model,
         messages: Sequence[Message],

@@ -1,4 +1,4 @@
-"""A run as rows for a trainer: its sequences or its messages, group by group.
+"""A run as rows for a trainer: its sequences or its messages, group by group; or for NeMo Gym.
 
 Rollouts of a task do not stand together in `rollouts.jsonl`, so its lines are found first and then
 read group by group: no more than one group is in memory.
@@ -24,7 +24,7 @@ from athlos.types import Message, Rollout, Sequence, SequencePolicy, Status
 
 __all__ = ["ExportFormat", "Exported", "MessagesRow", "SequenceRow", "export"]
 
-ExportFormat = Literal["sequences", "messages"]
+ExportFormat = Literal["sequences", "messages", "nemo-gym"]
 
 _NO_IDS = (
     "Sequences are made of token ids: athlos run --tokens capture asks the server for them. "
@@ -106,7 +106,8 @@ def export(
         run: The folder of the run, which may still go on.
         out: A `.jsonl` or `.parquet` file, which is there when all of it is; or an open binary
             file for JSON lines.
-        format: What a row is: `SequenceRow` or `MessagesRow`.
+        format: What a row is: `SequenceRow` or `MessagesRow`; `nemo-gym` writes the rollout rows of
+            NeMo Gym to `out`, a `.jsonl` file, and its other files beside it.
         policy: How calls become sequences.
         window: For the policy `realign`.
         mode: Which advantages to compute over the rollouts of each group.
@@ -116,6 +117,8 @@ def export(
         TokenError: What was recorded contradicts itself, or breaks the policy `strict`.
     """
     run = Path(run)
+    if format == "nemo-gym":
+        return _for_nemo_gym(run, out)
     done = Exported()
     kind = SequenceRow if format == "sequences" else MessagesRow
     groups = _groups(run, done)
@@ -134,6 +137,17 @@ def export(
                 hint=_NO_IDS,
             )
     return done
+
+
+def _for_nemo_gym(run: Path, out: Path | BinaryIO) -> Exported:
+    from athlos.runs.gym_export import write_gym_files
+
+    if not isinstance(out, Path):
+        raise ConfigError(
+            "NeMo Gym's rollouts are several files", hint="--out FILE.jsonl names the first."
+        )
+    written = write_gym_files(run, out)
+    return Exported(rows=written.rollouts, rollouts=written.rollouts, failures=written.failures)
 
 
 class _Group(Struct):

@@ -12,7 +12,17 @@ from athlos.scoring.choices import (
     extract_choice,
     score_choice,
 )
+from athlos.scoring.json_text import brace_groups, fenced_objects, parse_json
 from athlos.scoring.math import MathVerdict, verify_math
+from athlos.scoring.short_answers import (
+    contains_answer,
+    exact_match,
+    json_answer,
+    surface_forms,
+    token_f1,
+    unreliable,
+)
+from athlos.scoring.similarity import SimilarityRule, score_similarity
 from athlos.scoring.strings import ExtractionMode, extract_answer, score_string
 
 __all__ = [
@@ -20,13 +30,24 @@ __all__ = [
     "GradingMode",
     "MathVerdict",
     "Options",
+    "SimilarityRule",
     "all_boxed",
     "allowed_letters",
+    "brace_groups",
+    "contains_answer",
+    "exact_match",
     "extract_answer",
     "extract_choice",
+    "fenced_objects",
+    "json_answer",
     "last_boxed",
+    "parse_json",
     "score_choice",
+    "score_similarity",
     "score_string",
+    "surface_forms",
+    "token_f1",
+    "unreliable",
     "unwrap_text",
     "verify_math",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator
+from typing import ClassVar
 
 import msgspec
 
@@ -27,6 +28,9 @@ class Blackjack(Environment):
     """One hand of blackjack from an infinite deck."""
 
     version = "1"
+    check_exceptions: ClassVar[dict[str, str]] = {
+        "attack": "what is no clear hit stands, and standing wins many a hand",
+    }
 
     class Config(BaseConfig):
         """Settings.
@@ -52,6 +56,21 @@ class Blackjack(Environment):
         self.outcome: float | None = None
         opening = [*self.task.messages(), Message("user", self._view())]
         self.task = msgspec.structs.replace(self.task, prompt=opening)
+
+    def oracle(self) -> list[str] | None:
+        """Decides with the whole deck in view; None for a hand that nobody can win."""
+        state = self._deck.getstate()
+        deck = [self._draw() for _ in range(40)]
+        self._deck.setstate(state)
+        for hits in range(len(deck)):
+            player, dealer, rest = self.player + deck[:hits], list(self.dealer), deck[hits:]
+            if value(player) > 21:
+                break
+            while value(dealer) < _DEALER_STANDS:
+                dealer.append(rest.pop(0))
+            if value(dealer) > 21 or value(player) > value(dealer):
+                return ["<action>hit</action>"] * hits + ["<action>stand</action>"]
+        return None
 
     def reply(self, message: Message) -> str | None:
         """Takes the decision; whatever is not a clear hit stands."""

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from athlos import Config as BaseConfig
-from athlos import Environment, Rollout, Task, metric, reward, tool
+from athlos import Environment, Message, Rollout, Task, metric, reward, tool
+from athlos.types import FunctionCall, ToolCall
 
 
 class Counter(Environment):
     """Reach the target by adding numbers."""
 
     version = "1"
+    check_exceptions: ClassVar[dict[str, str]] = {
+        "tasks.splits": "a first example has one set of tasks",
+    }
 
     class Config(BaseConfig):
         """Settings.
@@ -39,6 +44,13 @@ class Counter(Environment):
     def setup(self) -> None:
         """Starts at zero."""
         self.count = 0
+
+    def oracle(self) -> Iterator[Message | str]:
+        """Adds what is missing, in two steps."""
+        for amount in (self.task.info["target"] + 1, -1):
+            arguments = f'{{"amount": {amount}}}'
+            yield Message("assistant", tool_calls=[ToolCall("add", FunctionCall("add", arguments))])
+        yield "The counter is there."
 
     @tool
     def add(self, amount: int) -> int:

@@ -3,6 +3,7 @@ r"""Mathematics with a final answer, compared by meaning; generated problems of 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 # Verification needs it: imported here so that it is missed when the environment is loaded, and so
 # that a worker process has it before the clock of its first verification runs.
@@ -12,6 +13,7 @@ from athlos import Config as BaseConfig
 from athlos import ConfigError, Environment, Rollout, Task, reward
 from athlos.envs.math_with_judge.problems import LEVELS, problem
 from athlos.envs.seeds import split_seeds
+from athlos.envs.texts import all_text
 from athlos.scoring import verify_math
 
 
@@ -19,6 +21,12 @@ class MathWithJudge(Environment):
     """Solve a mathematics problem; the answer counts, not the way."""
 
     version = "1"
+    check_exceptions: ClassVar[dict[str, str]] = {
+        "attack.think_tags": "all text is read, as elsewhere; a server can keep thoughts out of it",
+        "attack.echo": "an expression that is not worked out equals its value, as elsewhere",
+        "attack.options": "the same: the prompt is echoed with them",
+        "attack.mention": "any number in the text is an answer if nothing else is, as elsewhere",
+    }
 
     class Config(BaseConfig):
         """Settings.
@@ -56,7 +64,6 @@ class MathWithJudge(Environment):
     @reward(process=True, timeout=15.0, on_timeout=0.0)
     def correct(self, rollout: Rollout) -> float:
         """1 if the answer equals the expected one."""
-        text = "".join(m.text for m in rollout.messages if m.role == "assistant")
-        verdict = verify_math(str(self.task.info["expected_answer"]), text)
+        verdict = verify_math(str(self.task.info["expected_answer"]), all_text(rollout))
         rollout.extra["extracted_answer"] = verdict.extracted
         return verdict.score

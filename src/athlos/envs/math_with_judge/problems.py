@@ -17,6 +17,7 @@ from random import Random
 
 from athlos.envs.math_with_judge.advanced import LEVEL_4, LEVEL_5
 from athlos.envs.math_with_judge.elementary import LEVEL_1, LEVEL_2, LEVEL_3
+from athlos.envs.seeds import draw
 
 __all__ = ["LEVELS", "TOPICS", "Problem", "problem"]
 
@@ -56,7 +57,10 @@ def problem(seed: int, level: int) -> Problem:
     """
     if level not in _FAMILIES:
         raise ValueError(f"level: found {level!r}, expected one of {', '.join(map(str, LEVELS))}")
-    rng = Random(f"athlos math {level} {seed}")
+    return draw(f"math {level}", seed, lambda rng: _draft(rng, level), lambda made: made.question)
+
+
+def _draft(rng: Random, level: int) -> Problem:
     topic = rng.choice(TOPICS[level])
     question, answer = _FAMILIES[level][topic](rng)
     return Problem(question, answer, topic, level)

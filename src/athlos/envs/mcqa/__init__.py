@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from athlos import Config as BaseConfig
 from athlos import Environment, Rollout, Task, reward
 from athlos.envs.mcqa.questions import question
 from athlos.envs.seeds import split_seeds
+from athlos.envs.texts import drop_open_thought
 from athlos.scoring import GradingMode, extract_choice, score_choice
 
-_REQUEST = "Answer with the letter of the right option in a box, for example \\boxed{A}."
+# no letter as an example: whoever repeats the prompt must not have answered
+_REQUEST = "Answer with the letter of the right option alone in a box: \\boxed{}."
 
 
 class Mcqa(Environment):
     """Choose the one right option."""
 
     version = "1"
+    check_exceptions: ClassVar[dict[str, str]] = {
+        "attack.think_tags": "all text is read, as elsewhere; a server can keep thoughts out of it",
+    }
 
     class Config(BaseConfig):
         """Settings.
@@ -52,7 +57,7 @@ class Mcqa(Environment):
         info = self.task.info
         template: dict[str, Any] = info.get("template_metadata") or {}
         choice = extract_choice(
-            rollout.completion,
+            drop_open_thought(rollout.completion),
             info.get("options"),
             cast(GradingMode, info.get("grading_mode") or self.config.grading_mode),
             output_regex=template.get("output_regex"),

@@ -10,6 +10,8 @@ from itertools import pairwise
 from random import Random
 from string import ascii_uppercase
 
+from athlos.envs.seeds import draw
+
 __all__ = ["TOPICS", "Question", "question"]
 
 
@@ -81,7 +83,15 @@ _NONSENSE = ["blicks", "dreps", "flonks", "grivs", "mools", "plimps", "snarls", 
 
 def question(seed: int) -> Question:
     """The question with this number."""
-    rng = Random(f"athlos mcqa {seed}")
+    return draw(
+        "mcqa",
+        seed,
+        _draft_question,
+        lambda made: f"{made.question} {sorted(made.options.values())}",
+    )
+
+
+def _draft_question(rng: Random) -> Question:
     topic = rng.choice(TOPICS)
     text, right, wrong = _FAMILIES[topic](rng)
     texts = [right, *wrong[: rng.randint(3, 5)]]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
+from typing import ClassVar, cast
 
 from athlos import Config as BaseConfig
 from athlos import Environment, Rollout, Task, reward
 from athlos.envs.seeds import split_seeds
 from athlos.envs.string_match.questions import question
+from athlos.envs.texts import drop_open_thought
 from athlos.scoring import ExtractionMode, extract_answer, score_string
 
 _REQUEST = "End with a line of the form: Final answer: ..."
@@ -19,6 +20,10 @@ class StringMatch(Environment):
 
     version = "1"
     pass_threshold = 0.98  # numbers that are close earn that
+    check_exceptions: ClassVar[dict[str, str]] = {
+        "attack.think_tags": "all text is read, as elsewhere; a server can keep thoughts out of it",
+        "tasks.duplicate": "some families have few questions",
+    }
 
     class Config(BaseConfig):
         """Settings.
@@ -51,7 +56,7 @@ class StringMatch(Environment):
         """1 if the answer is the expected one, 0.98 if it is a number within about one per cent."""
         info = self.task.info
         mode = cast(ExtractionMode, info.get("extraction_mode") or self.config.extraction_mode)
-        answer = extract_answer(rollout.completion, mode)
+        answer = extract_answer(drop_open_thought(rollout.completion), mode)
         rollout.extra["extracted_answer"] = answer
         return score_string(
             str(info["expected_answer"]),

@@ -10,6 +10,8 @@ from datetime import date, timedelta
 from fractions import Fraction
 from random import Random
 
+from athlos.envs.seeds import draw
+
 __all__ = ["TOPICS", "Question", "question"]
 
 
@@ -75,7 +77,10 @@ _ROMAN = [
 
 def question(seed: int) -> Question:
     """The question with this number."""
-    rng = Random(f"athlos string match {seed}")
+    return draw("string match", seed, _draft, lambda made: made.question)
+
+
+def _draft(rng: Random) -> Question:
     topic = rng.choice(TOPICS)
     text, answer = _FAMILIES[topic](rng)
     return Question(text, answer, topic in _EXACT, topic)

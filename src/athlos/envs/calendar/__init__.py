@@ -1,0 +1,47 @@
+"""A calendar kept over a conversation: each event within its limits, and none on top of another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from athlos import Config as BaseConfig
+from athlos import Environment, Rollout, Task, reward
+from athlos.envs.calendar.grading import grade
+from athlos.envs.calendar.requests import LEVELS, calendar_request
+from athlos.envs.levels import seeds_and_levels
+from athlos.envs.said import last_text
+
+
+class Calendar(Environment):
+    """Place events into a day as the user asks."""
+
+    version = "1"
+
+    class Config(BaseConfig):
+        """Settings.
+
+        Attributes:
+            size: Number of generated conversations.
+            level: 1 to 4: more events, tighter limits; 0 takes them in turn.
+        """
+
+        size: int = 400
+        level: int = 0
+
+    @classmethod
+    def tasks(cls, config: Config, split: str) -> Iterator[Task]:
+        """Generated conversations; `train` and `test` have different ones."""
+        for seed, level in seeds_and_levels(split, config.size, config.level, LEVELS):
+            made = calendar_request(seed, level)
+            yield Task(
+                prompt=made.messages,
+                info={"exp_cal_state": made.expected, "level": level},
+                id=f"level-{level}-{seed}",
+            )
+
+    @reward
+    def correct(self, rollout: Rollout) -> float:
+        """1 if the answer's list has exactly the events expected, all within their limits."""
+        reason = grade(last_text(rollout), self.task.info["exp_cal_state"])
+        rollout.extra["reason"] = reason
+        return float(reason == "pass")

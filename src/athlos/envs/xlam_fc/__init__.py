@@ -1,0 +1,69 @@
+"""Function calling in one step: the right calls with the right arguments, and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from athlos import Config as BaseConfig
+from athlos import Rollout, Task, metric, reward
+from athlos.envs.levels import seeds_and_levels
+from athlos.envs.said import said_text, tool_uses
+from athlos.envs.single_step import SingleStep
+from athlos.envs.tool_requests import LEVELS, tool_request
+from athlos.scoring.calls import ToolUse, decode_arguments, matched_calls
+from athlos.scoring.thinking import is_unfinished_thought
+
+
+class XlamFc(SingleStep):
+    """Call the functions that a request needs."""
+
+    version = "1"
+
+    class Config(BaseConfig):
+        """Settings.
+
+        Attributes:
+            size: Number of generated tasks.
+            level: 1 to 4: more calls, more tools; 0 takes them in turn.
+        """
+
+        size: int = 400
+        level: int = 0
+
+    @classmethod
+    def tasks(cls, config: Config, split: str) -> Iterator[Task]:
+        """Generated requests; `train` and `test` have different seeds."""
+        for seed, level in seeds_and_levels(split, config.size, config.level, LEVELS):
+            made = tool_request("xlam_fc", seed, level)
+            yield Task(
+                prompt=made.text,
+                info={"tools": made.tools, "expected_answers": made.calls, "level": level},
+                id=f"level-{level}-{seed}",
+            )
+
+    def _expected(self) -> list[ToolUse]:
+        return [
+            ToolUse(str(call.get("name")), call.get("arguments"))
+            for call in self.task.info.get("expected_answers") or ()
+        ]
+
+    @reward
+    def correct(self, rollout: Rollout) -> float:
+        """1 if each expected call was made, with at least its arguments, and no further one."""
+        expected, made = self._expected(), tool_uses(rollout)
+        rollout.extra["predicted_calls"] = [
+            {"name": use.name, "arguments": decode_arguments(use.arguments) or {}} for use in made
+        ]
+        if is_unfinished_thought(said_text(rollout)):
+            return 0.0
+        return float(matched_calls(expected, made) == len(expected) == len(made))
+
+    @metric
+    def num_correct(self, rollout: Rollout) -> float:
+        """Expected calls that were made."""
+        return matched_calls(self._expected(), tool_uses(rollout))
+
+    @metric
+    def num_predicted(self, rollout: Rollout) -> float:
+        """Calls that were made."""
+        return len(tool_uses(rollout))

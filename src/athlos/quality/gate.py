@@ -1,0 +1,129 @@
+"""The gate: tries to break an environment's verifier, and says what gave way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
+from itertools import chain
+from typing import Any
+
+import msgspec
+
+from athlos.engine.plan import Source, TaskSource
+from athlos.engine.pool import ProcessPool
+from athlos.engine.shared import enter_shared
+from athlos.environment import Environment
+from athlos.errors import ConfigError
+from athlos.models.client import Model
+from athlos.quality.play import Player, quoting_judge
+from athlos.quality.report import Finding, Findings, GateReport, wilson
+from athlos.quality.taskset import duplicates
+from athlos.quality.toolset import schemas
+from athlos.quality.trial import Trial
+from athlos.registry import load
+from athlos.types import Task
+
+__all__ = ["check_environment", "gate"]
+
+_COMPARED = 300
+
+
+def check_environment(reference: str | type[Environment], **options: Any) -> GateReport:
+    """Tries to break an environment's verifier; see `gate` for the options.
+
+        check_environment("./counter.py", limit=5).assert_passed()
+
+    Raises:
+        ConfigError: The environment cannot be loaded, or has no tasks.
+    """
+    return asyncio.run(gate(reference, **options))
+
+
+async def gate(
+    reference: str | type[Environment],
+    *,
+    tasks: Source = None,
+    split: str = "test",
+    limit: int = 10,
+    config: Mapping[str, Any] | msgspec.Struct | None = None,
+    models: Mapping[str, Model] | None = None,
+    processes: int = 2,
+    compared: int = _COMPARED,
+) -> GateReport:
+    """Gives right answers, attacks, repeats, and looks at tasks and tools.
+
+    Args:
+        reference: The environment.
+        tasks: Other tasks than its own: a JSONL file, or objects.
+        split: Which of its tasks.
+        limit: How many tasks are tried.
+        config: Its settings.
+        models: Models by role; by default a judge that quotes what it is asked and decides nothing.
+        processes: In how many further processes attempts are repeated.
+        compared: How many tasks of each split are compared with each other.
+
+    Raises:
+        ConfigError: The environment cannot be loaded, or has no tasks.
+    """
+    if limit < 1:
+        raise ConfigError(f"limit must be at least 1, not {limit}")
+    env = load(reference)
+    typed = env.make_config(config)
+    chosen = await TaskSource(env, typed, split, tasks).read(limit)
+    findings = Findings(env.check_exceptions)
+    answers: list[str] = []
+    judged = bool(env.roles) and not models  # then nobody can say what a right answer earns
+    async with AsyncExitStack() as stack:
+        shared = await enter_shared(env, typed, stack)
+        pool = None
+        if any(scorer.process for scorer in env.scorers):
+            pool = ProcessPool(reference)
+            stack.push_async_callback(pool.close)
+        played_by = dict(models or dict.fromkeys(env.roles, quoting_judge(answers)))
+        player = Player(env, typed, shared, played_by, pool)
+        examined = Trial(player, chosen, findings, answers, judged=judged)
+        await examined.run()
+        await examined.repeat()
+        if not models:
+            await examined.repeat_elsewhere(reference, typed, processes)
+        await examined.weigh()
+    for found in chain(
+        schemas(env.tools),
+        await _compare(env, typed, split, tasks, compared, examined.golds.source),
+    ):
+        findings.add(found)
+    counted, excused = findings.sorted()
+    return GateReport(
+        environment=env.name,
+        tasks=len(chosen),
+        attempts=player.count,
+        gold=examined.golds.source,
+        false_negatives=wilson(examined.golds.missed, examined.golds.tried),
+        false_positives=wilson(examined.passed, examined.tried),
+        findings=counted,
+        excused=excused,
+        cost=examined.meter.cost(examined.memory),
+    )
+
+
+async def _compare(
+    env: type[Environment], config: Any, split: str, tasks: Source, limit: int, field: str
+) -> Iterable[Finding]:
+    """Duplicates within what was given, or within and between the environment's splits."""
+    names = [split] if tasks is not None else list(dict.fromkeys([split, "train", "test"]))
+    splits: dict[str, list[tuple[Task, str]]] = {}
+    for name in names:
+        try:
+            found = await TaskSource(env, config, name, tasks).read(limit)
+        except ConfigError:
+            continue  # it has no such split
+        if env.setup is not Environment.setup and not any(task.info for task in found):
+            continue  # the seed makes the task
+        splits[name] = [(task, _gold(task, field)) for task in found]
+    return duplicates(splits)
+
+
+def _gold(task: Task, field: str) -> str:
+    value = task.info.get(field)
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,48 @@
+"""A process that repeats attempts for the gate: an `Order` on stdin, an `Again` on stdout."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from contextlib import AsyncExitStack
+
+import msgspec
+
+from athlos.engine.shared import enter_shared
+from athlos.quality.play import Player, oracle_script, quoting_judge, turns_script
+from athlos.quality.repeat import Again, Order, shift_clock
+from athlos.registry import load
+
+
+async def _repeat(order: Order) -> Again:
+    env = load(order.reference)
+    config = env.make_config(order.config)
+    judge = quoting_judge(
+        [turn for part in order.parts for turn in part.turns if isinstance(turn, str)]
+    )
+    again = Again([])
+    async with AsyncExitStack() as stack:
+        shared = await enter_shared(env, config, stack)
+        player = Player(env, config, shared, dict.fromkeys(env.roles, judge), None)
+        for part in order.parts:
+            script = turns_script(part.turns) if part.turns else oracle_script
+            played = await player.play(order.tasks[part.task], script, part.max_turns)
+            again.rewards.append(played.reward)
+    return again
+
+
+def main() -> None:
+    """Reads what to do, does it, and says what came of it."""
+    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
+    out = os.dup(1)
+    os.dup2(2, 1)  # what an environment prints is no answer
+    sys.path[:] = order.path
+    shift_clock()
+    answer = msgspec.json.encode(asyncio.run(_repeat(order)))
+    with os.fdopen(out, "wb") as file:
+        file.write(answer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Which provider makes a sandbox, and a sandbox that closes itself."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from athlos.errors import ConfigError
+from athlos.sandbox.bubblewrap import Bubblewrap
+from athlos.sandbox.container import RUNTIMES, Container
+from athlos.sandbox.limits import Limits
+from athlos.sandbox.process import Provider
+from athlos.sandbox.sandbox import Sandbox
+from athlos.sandbox.unisolated import Subprocess
+
+__all__ = ["PROVIDERS", "find_provider", "open_sandbox"]
+
+PROVIDERS = ("auto", "bubblewrap", "container", "subprocess")
+
+
+def find_provider(provider: str | Provider = "auto", packages: Sequence[str] = ()) -> Provider:
+    """A provider by its name.
+
+    "auto" is bubblewrap or, where it is not installed, a container runtime; never 'subprocess',
+    which does not isolate.
+
+    Raises:
+        ConfigError: There is none of this name, or none on this machine.
+    """
+    if not isinstance(provider, str):
+        return provider
+    if provider == "auto":
+        if shutil.which("bwrap"):
+            provider = "bubblewrap"
+        elif any(map(shutil.which, RUNTIMES)):
+            provider = "container"
+        else:
+            raise ConfigError(
+                "there is no sandbox on this machine: neither bubblewrap (bwrap), podman nor docker"
+                " is installed",
+                hint="Install bubblewrap: apt install bubblewrap (or dnf, pacman, apk add"
+                " bubblewrap).",
+            )
+    if provider == "bubblewrap":
+        return Bubblewrap(packages)
+    if packages:
+        raise ConfigError(
+            f"the sandbox provider {provider!r} takes no packages",
+            hint="Use an image that has them (provider 'container'), or 'bubblewrap'.",
+        )
+    if provider == "container":
+        return Container()
+    if provider == "subprocess":
+        return Subprocess()
+    raise ConfigError(
+        f"there is no sandbox provider {provider!r}", hint=f"There are {', '.join(PROVIDERS)}."
+    )
+
+
+@asynccontextmanager
+async def open_sandbox(
+    provider: str | Provider = "auto",
+    *,
+    limits: Limits | None = None,
+    packages: Sequence[str] = (),
+) -> AsyncIterator[Sandbox]:
+    """A sandbox for as long as the block lasts.
+
+        async with open_sandbox() as sandbox:
+            result = await sandbox.exec("echo hello")
+
+    Args:
+        provider: "auto", "bubblewrap", "container", "subprocess", or one with its settings.
+        limits: What each program may use.
+        packages: Distributions of this environment that programs may import (bubblewrap).
+
+    Raises:
+        ConfigError: The provider cannot work here; the hint says what to do.
+        SandboxError: The sandbox failed.
+    """
+    sandbox = await Sandbox.start(find_provider(provider, packages), limits or Limits())
+    try:
+        yield sandbox
+    finally:
+        await sandbox.close()

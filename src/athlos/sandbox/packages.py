@@ -1,0 +1,48 @@
+"""Which files make up an installed distribution and all that it requires."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from athlos.errors import ConfigError
+
+__all__ = ["PACKAGES", "package_paths"]
+
+PACKAGES = "/opt/packages"  # where they lie in a sandbox
+
+
+def package_paths(names: Iterable[str]) -> list[Path]:
+    """The folders and modules to show, each in the top of a `site-packages`.
+
+    Raises:
+        ConfigError: A distribution is not installed.
+    """
+    found: dict[Path, None] = {}
+    seen: set[str] = set()
+    waiting = [(name, True) for name in names]
+    while waiting:
+        name, wanted = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            distribution = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            if not wanted:  # required under a condition that does not hold here
+                continue
+            raise ConfigError(
+                f"a sandbox is to have the package {name!r}, which is not installed",
+                hint=f"Install it next to athlos: pip install {name}",
+            ) from None
+        for file in distribution.files or ():
+            top = Path(str(distribution.locate_file(file.parts[0]))).resolve()
+            if file.parts[0] not in ("..", "__pycache__") and top.exists():
+                found[top] = None
+        for line in distribution.requires or ():
+            requirement, _, condition = line.partition(";")
+            if "extra" not in condition and (match := re.match(r"[\w.-]+", requirement)):
+                waiting.append((match[0], False))
+    return list(found)

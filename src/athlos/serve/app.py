@@ -1,0 +1,291 @@
+"""The ASGI application: who may ask, what for, how long it may take, and how the answer is sent."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from hashlib import blake2b
+from typing import Any
+
+from athlos.engine.garbage import collect_garbage
+from athlos.errors import AthlosError
+from athlos.serve.counters import Counters
+from athlos.serve.mount import Mount, Request, Route
+from athlos.serve.refused import Refused, refused
+from athlos.serve.replays import Answered, Replays
+from athlos.timeouts import time_limit
+
+__all__ = ["App", "Head", "Receive", "Scope", "Send"]
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+SESSION = b"athlos-session"
+_LONGEST_KEY = 200
+_LENGTH = b"content-length"
+_TYPE = b"content-type"
+_KEYS = frozenset((b"idempotency-key", b"x-request-id"))
+_LOCAL = frozenset((b"127.0.0.1", b"localhost", b"[::1]"))
+
+_log = logging.getLogger(__name__)
+
+
+class Head:
+    """What the headers of a request say.
+
+    Attributes:
+        token: Of `Authorization: Bearer`.
+        session: Named by a header; "" if none was.
+        cookies: As they came.
+        key: Of the request, by which it is known again: the header's name and value.
+        length: Of the body, if that is said.
+    """
+
+    __slots__ = ("cookies", "key", "length", "session", "token")
+
+    def __init__(self, given: dict[bytes, bytes]) -> None:
+        found = given.get(b"authorization", b"")
+        self.token = found[7:].strip() if found[:7].lower() == b"bearer " else b""
+        self.session = given.get(SESSION, b"").decode("latin-1")
+        self.cookies = given.get(b"cookie", b"")
+        length = given.get(_LENGTH, b"0")
+        self.length = int(length[:20]) if length.isdigit() else 0
+        self.key: tuple[str, bytes] | None = None
+        if not _KEYS.isdisjoint(given):
+            name = b"idempotency-key" if b"idempotency-key" in given else b"x-request-id"
+            self.key = (name.decode(), given[name])
+
+
+def _is_foreign(given: dict[bytes, bytes]) -> bool:
+    """Whether a page of another site may have sent it, to a name that leads here."""
+    host, origin = given.get(b"host", b""), given.get(b"origin", b"localhost")
+    return not (_is_local(host) and _is_local(origin))
+
+
+def _is_local(place: bytes) -> bool:
+    host = place.rpartition(b"//")[2]
+    bare = host[: host.index(b"]") + 1] if b"]" in host else host.partition(b":")[0]
+    return bare.lower() in _LOCAL
+
+
+class App:
+    """Answers requests, each by the route that it names.
+
+    Args:
+        mounts: The environments.
+        routes: Endpoints beside those of the environments, by method and path.
+        token: Opens everything but `/health`; None lets everybody in.
+        replays: Replies to requests that may come again.
+        max_body: Bytes of a request.
+        forward: Hands a request to the process whose it is, if that is another one.
+    """
+
+    def __init__(
+        self,
+        mounts: list[Mount],
+        routes: Mapping[tuple[str, str], Route],
+        *,
+        token: str | None,
+        replays: Replays,
+        max_body: int,
+        forward: Forward | None = None,
+    ) -> None:
+        self.counters = Counters()
+        self.under_way = 0
+        self._mounts = {mount.prefix: mount for mount in mounts}
+        self._routes = dict(routes)
+        for mount in mounts:
+            self._routes |= mount.routes()
+        self._paths: dict[str, list[str]] = {}
+        for method, path in self._routes:
+            self._paths.setdefault(path, []).append(method)
+        self._token = None if token is None else token.encode()
+        self._replays = replays
+        self._max_body = max_body
+        self._forward = forward
+
+    @property
+    def routes(self) -> Mapping[tuple[str, str], Route]:
+        """All endpoints, by method and path."""
+        return self._routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request; nothing that goes wrong in it passes."""
+        if scope["type"] != "http":
+            return
+        started = time.monotonic()
+        route: Route | None = None
+        self.under_way += 1
+        try:
+            given = dict(scope["headers"])
+            head = Head(given)
+            try:
+                route = self._route(scope, head, given)
+                answered = await self._answer(scope, receive, head, route)
+            except _Gone:
+                return
+            except Refused as error:
+                answered = Answered(error.status, error.body(), headers=error.headers)
+            except Exception:  # noqa: BLE001 - a bug of ours must not end other requests
+                _log.exception("a request failed by a mistake of the server's")
+                failed = Refused(500, "internal", "the server failed", failure_class="engine_error")
+                answered = Answered(500, failed.body())
+            status = answered.status
+            if status >= 500:
+                label = route.label if route is not None else "?"
+                _log.warning("%s answered with status %d", label, status)
+            try:
+                await _send(send, answered, route)
+            except (RuntimeError, ConnectionError):  # the client has gone
+                return
+            self.counters.add(route, status, time.monotonic() - started)
+            collect_garbage()
+        finally:
+            self.under_way -= 1
+
+    def _route(self, scope: Scope, head: Head, given: dict[bytes, bytes]) -> Route:
+        """The route of a request, if it may ask for it."""
+        method, path = scope["method"], scope["path"]
+        if method == "HEAD":
+            method = "GET"
+        route = self._routes.get((method, path))
+        if route is None and path.startswith("/ng-rollout/"):
+            path = _without_rollout(path)
+            route = self._routes.get((method, path))
+        if route is not None and route.label == "/health":
+            return route
+        if self._token is not None:
+            if not hmac.compare_digest(head.token, self._token):
+                raise Refused(
+                    401, "unauthorized", "this needs the server's token, as a bearer token",
+                    headers=((b"www-authenticate", b"Bearer"),),
+                )  # fmt: skip
+        elif _is_foreign(given):
+            raise Refused(403, "forbidden", "without a token only this machine may ask")
+        if route is not None:
+            return route
+        if methods := self._paths.get(path):
+            allowed = ", ".join(sorted(methods)).encode()
+            said = f"this endpoint takes {', '.join(sorted(methods))}"
+            raise Refused(405, "method_not_allowed", said, headers=((b"allow", allowed),))
+        prefix, _, name = path.rpartition("/")
+        mount = self._mounts.get(prefix)
+        if method == "POST" and name and mount is not None and _session(head, mount)[0]:
+            return mount.no_tool
+        raise Refused(404, "not_found", "there is no such endpoint")
+
+    async def _answer(self, scope: Scope, receive: Receive, head: Head, route: Route) -> Answered:
+        mount = route.mount
+        session, cookie = _session(head, mount) if mount is not None else ("", False)
+        body = b""
+        key = None
+        if scope["method"] == "POST":
+            body = await self._body(receive, head.length)
+            key = head.key
+        if key is not None and len(key[1]) > _LONGEST_KEY:
+            raise Refused(400, "invalid_request", f"{key[0]} is too long")
+        if self._forward is not None:
+            answered = await self._forward(scope, route, session, key, body)
+            if answered is not None:
+                self.counters.forwarded += 1
+                return answered
+        request = Request(body, session, cookie, key is not None, receive, scope["path"])
+        if key is None:
+            return await self._execute(route, request)
+        digest = blake2b(body, digest_size=16).digest()
+        name = key[1].decode("latin-1")
+        # a trace may use one request id for several requests; an idempotency key names one
+        names: tuple[str, ...] = (session, scope["path"], key[0], name)
+        if key[0] == "x-request-id":
+            names = (*names, digest.hex())
+        return await self._replays.once(names, digest, lambda: self._execute(route, request))
+
+    async def _execute(self, route: Route, request: Request) -> Answered:
+        limit = time_limit(route.timeout)
+        try:
+            with limit:
+                return await route.handler(request)
+        except Refused as error:
+            refusal = error
+        except TimeoutError:
+            if not limit.expired:
+                raise
+            refusal = Refused(
+                504, "timeout", f"it took longer than {route.timeout:g} s",
+                failure_class="timeout", retryable=True,
+            )  # fmt: skip
+        except AthlosError as error:
+            refusal = refused(error)
+        # an agent keeps the cookies of the last reply, and no others
+        known = route.mount is not None and route.mount.knows(request.session)
+        session = request.session if known else ""
+        return Answered(refusal.status, refusal.body(), session=session, headers=refusal.headers)
+
+    async def _body(self, receive: Receive, length: int) -> bytes:
+        """The whole body of a request."""
+        limit = self._max_body
+        if length > limit:
+            raise Refused(413, "too_large", f"the body is longer than {limit} bytes")
+        pieces: list[bytes] = []
+        have = 0
+        while True:  # the connection bounds the time
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _Gone
+            piece: bytes = message.get("body", b"")
+            if not message.get("more_body") and not pieces:
+                return piece
+            have += len(piece)
+            if have > limit:
+                raise Refused(413, "too_large", f"the body is longer than {limit} bytes")
+            pieces.append(piece)
+            if not message.get("more_body"):
+                return b"".join(pieces)
+
+
+Forward = Callable[
+    [Scope, Route, str, "tuple[str, bytes] | None", bytes], Awaitable["Answered | None"]
+]
+
+
+async def _send(send: Send, answered: Answered, route: Route | None) -> None:
+    status, body, kind, session, fresh, further = answered
+    headers = [(_TYPE, kind), (_LENGTH, b"%d" % len(body))]
+    if session and route is not None and route.mount is not None:
+        name = session.encode("latin-1")
+        cookie = b"%b=%b; Path=/; HttpOnly; SameSite=Lax" % (route.mount.cookie, name)
+        headers.append((b"set-cookie", cookie))
+        if fresh:
+            headers.append((SESSION, name))
+    if further:
+        headers += further
+    if status == 413:
+        headers.append((b"connection", b"close"))  # the rest of the body is not read
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+class _Gone(Exception):
+    """The client has closed the connection."""
+
+
+def _session(head: Head, mount: Mount) -> tuple[str, bool]:
+    """The session that a request names, and whether by a cookie."""
+    if head.session:
+        return head.session, False
+    if head.cookies:
+        wanted = mount.cookie
+        for part in head.cookies.split(b";"):
+            name, _, value = part.strip().partition(b"=")
+            if name == wanted and value:
+                return value.decode("latin-1").strip('"'), True
+    return "", False
+
+
+def _without_rollout(path: str) -> str:
+    """A path without the prefix that NeMo Gym puts before one, to say whose call it is."""
+    rest = path.removeprefix("/ng-rollout/").partition("/")[2]
+    return "/" + rest.removeprefix("training-token-capture/")

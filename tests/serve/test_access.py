@@ -1,0 +1,138 @@
+"""Who gets in, and that nothing secret gets out."""
+
+import asyncio
+import json
+import logging
+
+import pytest
+from tests.serve.helpers import ROW, Caller, serving
+
+from athlos import Config as BaseConfig
+from athlos import ConfigError, Environment, Rollout, reward
+from athlos.serve import EnvOptions, Options, Policy, Server
+from athlos.testing import scripted
+
+TOKEN = "a-token-of-the-tests-0123"
+
+
+class Keyed(Environment):
+    """Has a secret among its settings."""
+
+    name = "keyed"
+
+    class Config(BaseConfig):
+        api_key: str = ""
+        url: str = ""
+
+    @reward
+    def right(self, rollout: Rollout) -> float:
+        return 1.0
+
+
+def run(main, environment="counter", **options):
+    async def all_of_it():
+        async with serving(environment, **options) as server:
+            return await main(server, Caller(server, token=options.get("ask_as")))
+
+    return asyncio.run(all_of_it())
+
+
+def paths(server):
+    return [key for key in server._app.routes if key != ("GET", "/health")]
+
+
+@pytest.mark.parametrize("sent", [None, "Bearer", "Bearer wrong", "Basic x", f"Bearer {TOKEN}x"])
+def test_without_the_token_everything_but_health_is_refused(sent):
+    async def main(server, ask):
+        headers = {} if sent is None else {"authorization": sent}
+        anybody = Caller(server, token="")
+        anybody._token = None
+        refused = [await anybody(*key, **headers) for key in paths(server)]
+        refused += [await anybody("POST", "/nothing", **headers)]
+        return refused, await anybody("GET", "/health")
+
+    refused, health = run(main, token=TOKEN, model=scripted("hm"))
+    assert {reply.status for reply in refused} == {401}
+    assert len(refused) > 12
+    assert health.json == {"status": "ok"}
+
+
+def test_with_the_token_they_are_open():
+    async def main(server, ask):
+        return [(await ask(*key)).status for key in paths(server)]
+
+    assert 401 not in run(main, token=TOKEN)
+
+
+def test_a_token_is_made_if_none_is_given():
+    async def main(server, ask):
+        return server.token
+
+    assert len(run(main)) >= 32
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "::"])
+def test_others_are_let_in_only_with_a_token(host):
+    with pytest.raises(ConfigError, match="without a token"):
+        Server(Options(environments=[EnvOptions("counter")], host=host), token=None)
+
+
+@pytest.mark.parametrize("token", ["short", "with a space in it 123", "ümlaut-ümlaut-ümlaut"])
+def test_a_token_that_is_none_is_refused(token):
+    with pytest.raises(ConfigError, match="token"):
+        Server(Options(environments=[EnvOptions("counter")]), token=token)
+
+
+def test_without_a_token_pages_of_other_sites_get_nothing():
+    async def main(server, ask):
+        plain = Caller(server, token="")
+        return (
+            (await plain("GET", "/reverify_mode")).status,
+            (await plain("GET", "/reverify_mode", host="evil.example")).status,
+            (await plain("GET", "/reverify_mode", origin="http://evil.example")).status,
+            (await plain("GET", "/reverify_mode", host="[::1]:80")).status,
+        )
+
+    assert run(main, token=None) == (200, 403, 403, 200)
+
+
+def test_nothing_secret_is_in_any_reply_or_log(caplog):
+    secrets = ("s3cret-key", "s3cret-password", TOKEN)
+    settings = {"api_key": "s3cret-key", "url": "http://user:s3cret-password@host/"}
+
+    async def main():
+        made = Options(
+            environments=[EnvOptions("keyed", settings)],
+            policy=Policy(["http://user:s3cret-password@127.0.0.1:9/v1"], "m"),
+        )
+        async with Server(made, token=TOKEN, environments=[Keyed]) as server:
+            ask = Caller(server)
+            gets = [await ask(*key) for key in paths(server) if key[0] == "GET"]
+            posts = [
+                await ask.post(path, ROW) for method, path in paths(server) if method == "POST"
+            ]
+            return [reply.body.decode() for reply in [*gets, *posts]]
+
+    with caplog.at_level(logging.DEBUG):
+        bodies = asyncio.run(main())
+    said = [*bodies, *(record.getMessage() for record in caplog.records)]
+    assert [secret for secret in secrets for text in said if secret in text] == []
+    yaml = next(json.loads(body) for body in bodies if "resources_servers" in body)
+    assert "***" in yaml
+    assert "http://***@host/" in yaml
+
+
+def test_a_tool_with_the_name_of_an_endpoint_is_refused():
+    from athlos import tool
+
+    class Wrong(Environment):
+        @tool
+        def verify(self) -> int:
+            return 1
+
+        @reward
+        def right(self, rollout: Rollout) -> float:
+            return 1.0
+
+    with pytest.raises(ConfigError, match="'verify' has the name of an endpoint"):
+        Server(Options(environments=[EnvOptions("wrong")]), environments=[Wrong])
