@@ -112,23 +112,3 @@ def test_an_unknown_data_set_is_answered_with_those_close_to_it(name, hint):
     with pytest.raises(ConfigError, match=f"no data set '{name}'") as raised:
         load(f"reasoning-gym:{name}")
     assert re.search(hint, raised.value.hint)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("<answer>4</answer>", "4"),
-        ("<answer> 4\n</answer> and so on", "4"),
-        ("<answer>3</answer> no, <answer>4</answer>", "4"),
-        ("<answer></answer>", ""),
-        ("<answer>3</answer> no, <answer>4", "3"),
-        ("<answer>4", "<answer>4"),
-        (r"It is \boxed{4}.", "4"),
-        (r"\boxed{3} <answer>4</answer>", "4"),
-        (r"\boxed{3", r"\boxed{3"),
-        ("  four ", "four"),
-        ("", ""),
-    ],
-)
-def test_the_answer_is_in_the_last_tag_else_in_a_box_else_it_is_all(connector, text, expected):
-    assert connector.extract_answer(text) == expected

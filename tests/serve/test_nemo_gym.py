@@ -177,6 +177,24 @@ def test_blackjack_turn_by_turn_earns_the_rewards_of_a_run():
     assert left == [0]
 
 
+def test_a_game_of_one_turn_is_scored_in_its_session():
+    async def main():
+        async with serving("blackjack") as server:
+            for task in tasks("blackjack", 8):
+                row = task_to_row(task, load("blackjack"))
+                client = Client(server.url, server.token)
+                turns = outputs(HANDS[0])
+                verified = await asyncio.to_thread(simple_agent, client, row, turns)
+                client.close()
+                expected = await run("blackjack", task, HANDS[0])
+                seen.append((verified["reward"], expected.reward))
+                assert verified["stop_reason"] == expected.stop_reason
+
+    seen = []
+    asyncio.run(main())
+    assert [ours for ours, _ in seen] == [theirs for _, theirs in seen]
+
+
 def test_blackjack_is_scored_from_its_trajectory_alone():
     async def main():
         async with serving("blackjack") as server:

@@ -389,6 +389,24 @@ def test_beginning_anew_with_the_cookie_of_a_session_closes_that_one():
     assert run(main) == (1, 410)
 
 
+def test_a_setup_that_takes_too_long_is_taken_down_before_the_server_ends():
+    class Late(Probe):
+        name = "late"
+
+        async def setup(self):
+            Probe.open_ones += 1
+            try:
+                await asyncio.sleep(60)
+            finally:
+                await asyncio.sleep(0.3)
+
+    async def main(server, ask):
+        return await ask.post("/seed_session", ROW)
+
+    late = run(main, Late, timeout=0.2)
+    assert (late.status, late.json["error"]["failure_class"]) == (504, "timeout")
+
+
 def test_a_closing_server_takes_every_session_down():
     async def main(server, ask):
         for _ in range(10):

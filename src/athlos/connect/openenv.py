@@ -32,6 +32,7 @@ from athlos.types import Message, Rollout, Task
 __all__ = ["load"]
 
 _LARGEST = 100 * 1024 * 1024  # bytes of a message, as their client has it
+_LEAVE = 5.0
 _MODELS_FAULT = frozenset({"VALIDATION_ERROR", "EXECUTION_ERROR"})
 
 
@@ -155,8 +156,10 @@ class OpenEnv(Environment):
     async def teardown(self) -> None:
         """Closes the session."""
         if (connection := getattr(self, "_connection", None)) is not None:
-            with suppress(OSError, websockets.WebSocketException):  # it is over anyway
+            # it is over anyway; the server is given a moment to close its side first
+            with suppress(OSError, TimeoutError, websockets.WebSocketException), time_limit(_LEAVE):
                 await connection.send('{"type":"close"}')
+                await connection.recv()
             await connection.close()
 
     @reward

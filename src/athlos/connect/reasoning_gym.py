@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from athlos import ConfigError, Environment, Rollout, Task, reward
+from athlos.scoring.tagged import tagged_answer
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", SyntaxWarning)  # of one of the library's dependencies
@@ -102,32 +103,13 @@ class _ReasoningGym(Environment):
     @reward
     def correct(self, rollout: Rollout) -> float:
         """The library's own score of the answer, 0 to 1; some data sets give partial credit."""
-        answer = extract_answer(rollout.answer)
+        answer = tagged_answer(rollout.answer)
         rollout.extra["extracted_answer"] = answer
         dataset, entry = self._entry()
         try:
             return float(dataset.score_answer(answer, entry))
         except Exception:  # noqa: BLE001 - the scorers stumble over malformed answers in many ways
             return 0.0
-
-
-def extract_answer(text: str) -> str:
-    """The content of the last <answer> tag, else of the first box, else the whole text."""
-    found = None
-    start = text.find("<answer>")
-    while start >= 0:
-        end = text.find("</answer>", start)
-        if end < 0:
-            break
-        found = text[start + len("<answer>") : end].strip()
-        start = text.find("<answer>", end)
-    if found is not None:
-        return found
-    start = text.find("\\boxed{")
-    end = text.find("}", start)
-    if 0 <= start < end:
-        return text[start + len("\\boxed{") : end].strip()
-    return text.strip()
 
 
 def _seeded(config: Any, split: str, seed: int | None = None) -> Any:

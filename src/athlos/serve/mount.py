@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -40,6 +41,7 @@ from athlos.serve.rows import (
 from athlos.serve.session import Dialogue, Elsewhere, Router, Session
 from athlos.serve.sessions import Closed, Sessions
 from athlos.serve.walk import Replay
+from athlos.timeouts import time_limit
 from athlos.types import Failure, Message, Rollout, Timing
 
 __all__ = ["POSTS", "Mount", "Request", "Route"]
@@ -48,7 +50,10 @@ POSTS = ("seed_session", "verify", "aggregate_metrics", "reset", "step", "close"
 AGENT_POSTS = ("run", "v1/responses")
 _RESERVED = frozenset({*POSTS, "run", "mcp"})
 _KEPT = frozenset({PARAMS, RESPONSE, "verifier_metadata", "agent_ref"})
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 _STEP_ID = "_ng_step_request_id"
+_LAST = 65.0  # seconds for `teardown`
+_LOOK = 0.02  # seconds
 _TEXT = b"text/plain; charset=utf-8"
 _OK = b'{"status":"ok"}'
 
@@ -148,7 +153,7 @@ class Mount:
         self.env = env
         self.name = env.name
         self.prefix = prefix
-        self.cookie = f"{env.__name__}___{env.name}".encode()
+        self.cookie = _UNSAFE.sub("_", f"{env.__name__}___{env.name}").encode()
         self.has_agent = policies is not None
         self.jobs: dict[Job, None] = {}
         self._reference = reference
@@ -187,6 +192,16 @@ class Mount:
             pool=pool,
         )
         self._routed = replace(self._attempts, agent=self._router)
+
+    async def close(self, why: str) -> None:
+        """Gives every attempt up, and waits until all have been taken down."""
+        for job in list(self.jobs):
+            job.give_up(why)
+        sessions = list(self._router.sessions.values())
+        await asyncio.gather(*(session.close(why) for session in sessions), return_exceptions=True)
+        with suppress(TimeoutError), time_limit(_LAST):
+            while self.jobs:  # noqa: ASYNC110 - once
+                await asyncio.sleep(_LOOK)
 
     def routes(self) -> dict[tuple[str, str], Route]:
         """Its endpoints, by method and path. What is not here cannot be asked for."""

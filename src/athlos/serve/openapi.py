@@ -224,7 +224,7 @@ _REQUESTS: dict[str, Json] = {
     "/verify": {"$ref": f"{_REF}Answered"},
     "/reset": {"$ref": f"{_REF}Row"},
     "/step": {"$ref": f"{_REF}Step"},
-    "/close": _OBJECT,
+    "/close": {"description": "Is not looked at."},
     "/run": {"$ref": f"{_REF}Row"},
     "/v1/responses": {"$ref": f"{_REF}Params"},
     "/aggregate_metrics": {
@@ -333,7 +333,7 @@ def _operation(method: str, path: str, route: Route, token: bool) -> Json:
         made["requestBody"] = _body(function["parameters"])
     elif label in _REQUESTS:
         made["requestBody"] = _body(_REQUESTS[label])
-        if label == "/seed_session":
+        if label in ("/seed_session", "/close"):
             made["requestBody"]["required"] = False
     if mount is not None and label in _SESSION:
         made["parameters"] = _session(mount)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import secrets
 import socket
 import time
@@ -35,6 +36,7 @@ from athlos.timeouts import time_limit
 
 __all__ = ["Server", "check_token", "url_of"]
 
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 _SHORTEST = 16  # characters of a token
 _LOOK = 0.05  # seconds
 _TEXT = b"text/plain; version=0.0.4; charset=utf-8"
@@ -126,8 +128,9 @@ class Server:
             for role in env.roles:
                 if role not in models:
                     raise missing(role, models)
-            prefix = f"/{env.name}" if len(options.environments) > 1 else ""
-            if any(mount.name == env.name for mount in mounts):
+            several = len(options.environments) > 1
+            prefix = "/" + _UNSAFE.sub("-", env.name) if several else ""
+            if any((mount.name, mount.prefix) == (env.name, prefix) for mount in mounts):
                 raise ConfigError(f"two of the environments are named {env.name!r}")
             mounts.append(
                 Mount(
@@ -183,10 +186,9 @@ class Server:
         serving, self._serving = self._serving, None
         if serving is None:
             return
-        for mount in self._mounts:
-            for job in list(mount.jobs):
-                job.give_up("the server ends")
         await self.sessions.close_all("the server ends")
+        for mount in self._mounts:
+            await mount.close("the server ends")
         self._server.should_exit = True
         await serving
         if self._relay is not None:

@@ -48,8 +48,8 @@ def test_the_same_seed_gives_the_same_problem(level: int) -> None:
 def test_problems_do_not_change_between_versions() -> None:
     question = "To 5 I add a number and get 11. Which number?"
     assert problem(7, 1) == Problem(question, "6", "missing_number", 1)
-    question = "What is the greatest common divisor of 70 and 35?"
-    assert problem(7, 3) == Problem(question, "35", "greatest_divisor", 3)
+    question = "What is the least common multiple of 32 and 22?"
+    assert problem(7, 3) == Problem(question, "352", "least_multiple", 3)
     question = "How many of the integers from 1 to 790 are divisible by 9 or by 11?"
     assert problem(7, 5) == Problem(question, "151", "inclusion_exclusion", 5)
 

@@ -1,7 +1,7 @@
 """The numbers that `numpy.random.seed` and `numpy.random.randint` draw, without NumPy.
 
-NumPy's legacy generator is the Mersenne Twister, as Python's, but is seeded in another way, and takes
-bounded numbers by masks and rejection. Source: NumPy's documentation of its legacy generator.
+NumPy's legacy generator is the Mersenne Twister, as Python's, but is seeded in another way, and
+takes bounded numbers by masks and rejection. Source: NumPy's documentation of `RandomState`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Rooms of Sokoban, made from a seed by playing backwards from the solved room.
 
 The steps, and the order in which random numbers are drawn, are those of gym-sokoban (MIT licence)
-and of NeMo Gym's `grl_sokoban`, so that a seed gives the same room here as there. Source of both: the
-paper "Imagination-Augmented Agents" (Weber et al., 2017). A room that is refused is drawn again with
-the next seed of a row of our own, since the one used there changes from process to process.
+and of NeMo Gym's `grl_sokoban`, so that a seed gives the same room here as there. The method is
+that of "Imagination-Augmented Agents" (Weber et al., 2017). A room that is refused is drawn again
+with a seed of our own choice: the one that is used there changes from process to process.
 """
 
 from __future__ import annotations
@@ -150,7 +150,6 @@ def _play_backwards(
         for offset in offsets:
             ahead, behind = player + offset, player - offset
             if now[ahead] not in (FLOOR, TARGET):
-                stack.append((now, boxes_at, swaps, last, left))
                 continue
             after = bytearray(now)
             after[player], after[ahead] = plan[player], PLAYER

@@ -16,8 +16,9 @@ from athlos.envs.texts import drop_open_thought
 
 _RULES = (
     "You are playing Tetris on a small board. Pieces fall only when you move them down, and do not "
-    "turn; one that cannot fall any more stays where it is, and the next one appears. The game ends "
-    "when a line is full, which is what you want, or when a settled block is in the top line.\n"
+    "turn; one that cannot fall any more stays where it is, and the next one appears. The game "
+    "ends when a line is full, which is what you want, or when a settled block is in the top "
+    "line.\n"
     "The board: _ empty, # settled block, X the falling piece.\n"
     "In each turn, answer with one or more moves, which are made in order: <action>Left</action>, "
     "<action>Right</action> or <action>Down</action>."

@@ -140,7 +140,7 @@ def _thesis(_: Random, __: str) -> Directive:
 def _bullets(_: Random, __: str) -> Directive:
     return Directive(
         "format:no_bullets_bullets",
-        "Write two sentences or more, then two bullet points or more with asterisks, and end there.",
+        "Write two sentences or more, then two or more bullet points with asterisks, and no more.",
         _only(f"{FILLER[0]}. {FILLER[1]}.\n* {FILLER[2]}\n* {FILLER[3]}"),
     )
 
@@ -166,18 +166,6 @@ def _sentence_keyword(rng: Random, _: str) -> Directive:
     )
 
 
-def _increment(rng: Random, _: str) -> Directive:
-    step = rng.randint(1, 4)
-    words = " ".join(FILLER).lower().split()
-    text = " ".join(" ".join(words[: 3 + n * step]) + "." for n in range(4))
-    return Directive(
-        "sentence:increment",
-        f"Write several sentences; each has exactly {step} more words than the one before it.",
-        _only(text),
-        {"small_n": step},
-    )
-
-
 def _position(rng: Random, _: str) -> Directive:
     sentence, place, word = rng.randint(2, 4), rng.randint(3, 8), rng.choice(_WORDS)
     said = [f"{FILLER[n]}." for n in range(sentence - 1)]
@@ -200,37 +188,9 @@ def _both_ends(rng: Random, _: str) -> Directive:
     )
 
 
-def _last_first(_: Random, __: str) -> Directive:
-    return Directive(
-        "sentence:alliteration_increment",
-        "Write three sentences, each with a longer run of words that begin with the same letter "
-        "than the one before it.",
-        _only("Rain falls. Big boats go. Small silver stars rise."),
-    )
-
-
-def _capitals(_: Random, __: str) -> Directive:
-    return Directive(
-        "custom:csv_city",
-        "Write nothing but CSV: the header ID,Country,City,Year,Count and seven rows.",
-        _only(
-            "\n".join(["ID,Country,City,Year,Count", *(f"{n},Oz,Emerald,2001,5" for n in range(7))])
-        ),
-    )
-
-
-def _multiples(_: Random, __: str) -> Directive:
-    return Directive(
-        "custom:multiples",
-        "Write all multiples of seven between ten and fifty in digits, in order, and no other number.",
-        _only("14, 21, 28, 35, 42, 49"),
-    )
-
-
 CATALOGUE: Catalogue = {
     "words": (_keywords, _unique, _names, _pronouns, _conjunctions),
     "length": (_range, _numbers),
     "marks": (_punctuation, _parentheses, _list, _thesis, _template),
-    "order": (_sentence_keyword, _increment, _position, _both_ends, _last_first, _bullets),
-    "fixed": (_capitals, _multiples),
+    "order": (_sentence_keyword, _position, _both_ends, _bullets),
 }

@@ -10,8 +10,6 @@ from itertools import pairwise
 from random import Random
 from string import ascii_uppercase
 
-from athlos.envs.seeds import draw
-
 __all__ = ["TOPICS", "Question", "question"]
 
 

@@ -1,0 +1,97 @@
+"""Grid puzzles, answered by the grid itself or by a program that makes it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+from athlos import Config as BaseConfig
+from athlos import ConfigError, Environment, Rollout, Task, reward
+from athlos.envs.arc_agi.corpus import corpus_puzzles
+from athlos.envs.grid_puzzles import LEVELS, puzzle, show
+from athlos.envs.levels import seeds_and_levels
+from athlos.envs.nvarc.programs import Programs, read_program
+from athlos.envs.texts import all_text
+from athlos.scoring.grids import Grid, read_grid, read_text_grid
+from athlos.scoring.thinking import without_thoughts
+
+_MODES = ("transductive", "inductive")
+_REQUESTS = {
+    "transductive": "Put the output grid into a box, each row as one line of digits with spaces.",
+    "inductive": (
+        "Answer with a Python function transform(grid) that takes any input grid, a list of rows, "
+        "and returns its output grid. Put it into one block fenced with ```python and ```. The "
+        "standard library and, where it is installed, NumPy can be imported."
+    ),
+}
+
+
+class Nvarc(Environment):
+    """Apply a rule that a few pairs of grids show, or write it down as a program."""
+
+    version = "1"
+
+    class Config(BaseConfig):
+        """Settings.
+
+        Attributes:
+            size: Number of tasks; of those of the corpus, at most.
+            agent_mode: What an answer is, if a row does not say: a grid, or a program.
+            source: `generated`, or the corpus: `arc_agi_1`, or `arc_agi_2`.
+            level: Of generated puzzles, 1 to 3; 0 takes them in turn.
+            python_timeout_seconds: How long a program may run.
+            sandbox: Where programs run: a provider of `athlos.sandbox`.
+        """
+
+        size: int = 400
+        agent_mode: Literal["transductive", "inductive"] = "transductive"
+        source: Literal["generated", "arc_agi_1", "arc_agi_2"] = "generated"
+        level: int = 0
+        python_timeout_seconds: float = 30.0
+        sandbox: str = "auto"
+
+    @classmethod
+    def tasks(cls, config: Config, split: str) -> Iterator[Task]:
+        """Puzzles; of the corpus, `train` are those for training and `test` for evaluation."""
+        if config.source != "generated":
+            for name, made in corpus_puzzles(config.source, split, config.size):
+                yield _task(name, made._asdict(), config.agent_mode)
+            return
+        for seed, level in seeds_and_levels(split, config.size, config.level, LEVELS):
+            made = puzzle("nvarc", seed, level)
+            info = {**made._asdict(), "level": level}
+            yield _task(f"level-{level}-{seed}", info, config.agent_mode)
+
+    @classmethod
+    @asynccontextmanager
+    async def shared(cls, config: Config) -> AsyncIterator[Programs]:
+        """Sandboxes for programs, made when the first one is there."""
+        programs = Programs(config.sandbox, config.python_timeout_seconds)
+        try:
+            yield programs
+        finally:
+            await programs.close()
+
+    @reward
+    async def correct(self, rollout: Rollout) -> float:
+        """1 if the grid of the answer, or of its program, is the expected one."""
+        info = self.task.info
+        mode = info.get("agent_mode") or self.config.agent_mode
+        if mode not in _MODES:
+            raise ConfigError(f"`agent_mode` is {mode!r:.50}, not {' or '.join(_MODES)}")
+        text = without_thoughts(all_text(rollout))
+        grid: Grid | None = None
+        if mode == "transductive":
+            grid = read_grid(text) or read_text_grid(text)
+        elif (program := read_program(text)) is not None:
+            programs: Any = self.shared
+            grid = await programs.run(program, info["test_input"])
+        rollout.extra |= {"predicted_output": grid, "agent_mode": mode}
+        return float(grid is not None and grid == info["expected_output"])
+
+
+def _task(name: str, info: dict[str, object], mode: str) -> Task:
+    text = show(info["train"], info["test_input"])  # type: ignore[arg-type]
+    info = {**info, "task_id": name, "agent_mode": mode}
+    return Task(prompt=f"{text}\n\n{_REQUESTS[mode]}", info=info, id=name)
