@@ -114,8 +114,10 @@ def test_what_is_not_readable_changes_nothing_and_ends_it_at_last():
 
 
 def test_losing_costs():
-    rollout = play("grl_tetris", Task("?", {"seed": 3, "box_type": 1}), "<action>Down</action>" * 9)
+    pile = "<action>Left</action>" * 3 + "<action>Down</action>" * 4
+    rollout = play("grl_tetris", Task("?", {"seed": 3, "box_type": 1}), pile * 5)
     assert rollout.reward < 0 and rollout.metrics["success"] == 0
+    assert rollout.stop_reason == "environment"
 
 
 def test_sizes_of_either_name_and_those_that_cannot_be():

@@ -45,7 +45,7 @@ def test_gold_of_every_data_set_scores_and_nothing_else_does():
 def test_data_sets_of_choice_and_those_that_there_are_not():
     env = athlos.load("reasoning_gym")
     config = env.make_config({"datasets": ["gcd"], "size": 3})
-    assert [task.id for task in env.tasks(config, "test")][0].startswith("gcd-")
+    assert all(task.id.startswith("gcd-") for task in env.tasks(config, "test"))
     with pytest.raises(athlos.ConfigError, match="no data set 'nope'"):
         list(env.tasks(env.make_config({"datasets": ["nope"]}), "test"))
     row = {**GOLD, "metadata": {"source_dataset": "nope"}}
