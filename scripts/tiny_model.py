@@ -22,8 +22,6 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
-from tiny_lessons import teach
-
 COMMITTED = Path(__file__).resolve().parent.parent / "tests" / "data" / "tiny"
 FILES = ("tokenizer.json", "tokenizer_config.json")
 VOCABULARY = 2048
@@ -254,6 +252,7 @@ def add_weights(folder: Path) -> int:
     """
     try:
         import torch
+        from tiny_lessons import teach
         from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
     except ImportError as e:
         raise MissingError(

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -121,7 +122,7 @@ class NemoGym(Environment):
         answer = await server.first(
             self._session, "POST", "/seed_session", self.row, timeout=self.config.timeout
         )
-        answer.checked()
+        self._observe(answer.fields() if answer.body.strip() else answer.checked())
 
     def offered_tools(self) -> Mapping[str, Tool]:
         """Those of the row."""
@@ -210,9 +211,15 @@ class NemoGym(Environment):
         if isinstance(info, dict):
             self._closes = info.get("supports_explicit_close") is True
             self._idempotent = info.get("supports_step_idempotency") is True
-        if isinstance(observed := found.get("observation"), str) and observed:
+        self._observe(found)
+
+    def _observe(self, found: Any) -> None:
+        """Adds what a server has to say at the beginning to the opening messages."""
+        observed = found.get("observation") if isinstance(found, dict) else None
+        if isinstance(observed, str) and observed:
             messages = [*self.task.messages(), Message("user", observed)]
             self.task = msgspec.structs.replace(self.task, prompt=messages)
+            self._opening = len(messages)
 
 
 def _tool_messages(message: Message, info: Mapping[str, Any]) -> list[Message]:
@@ -233,14 +240,24 @@ def _tool_messages(message: Message, info: Mapping[str, Any]) -> list[Message]:
 
 async def _has_steps(server: Server, config: GymConfig) -> bool:
     """Whether the server is reset and stepped; it is asked even if the settings say so."""
-    session = server.session()
-    answer = await server.first(session, "GET", "/openapi.json", None, timeout=_OPENAPI_TIMEOUT)
+    answer = await server.first(
+        server.session(), "GET", "/openapi.json", None, timeout=_OPENAPI_TIMEOUT
+    )
     if config.flavour != "auto":
         return config.flavour == "gymnasium"
     if answer.status in (401, 403):
         answer.checked()
+    parts = urlsplit(server.url)
+    place = ""
+    if answer.status == 404 and parts.path.strip("/"):  # one of several, described at the root
+        place = parts.path
+        root = Server(f"{parts.scheme}://{parts.netloc}", api_key_env=config.api_key_env)
+        try:
+            answer = await root.session().send("GET", "/openapi.json", timeout=_OPENAPI_TIMEOUT)
+        finally:
+            await root.close()
     try:
         paths = answer.fields().get("paths")
     except ServerError:  # it does not describe itself
         return False
-    return isinstance(paths, dict) and "/reset" in paths and "/step" in paths
+    return isinstance(paths, dict) and f"{place}/reset" in paths and f"{place}/step" in paths

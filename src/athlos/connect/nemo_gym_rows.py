@@ -145,9 +145,12 @@ def take_result(
         raise VerifierError(f"{where} answered a reward of {reward}")
     if extras:
         rollout.extra["verify"] = extras
-    components = extras.get("reward_components")
-    found = {**extras, **(components if isinstance(components, dict) else {})}
-    for name, value in found.items():
-        if isinstance(value, bool | int | float) and math.isfinite(value):
-            rollout.metrics.setdefault(name, float(value))
+    info = extras.get("info")
+    inner = info if isinstance(info, dict) else {}
+    groups = (extras, extras.get("reward_components"), inner.get("reward_components"),
+              inner.get("metrics"))  # fmt: skip
+    for group in groups:
+        for name, value in (group if isinstance(group, dict) else {}).items():
+            if isinstance(value, bool | int | float) and math.isfinite(value):
+                rollout.metrics.setdefault(name, float(value))
     return float(reward)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+
 from athlos import Message, Rollout
 from athlos.scoring.calls import ToolUse
+from athlos.types import FunctionCall, ToolCall
 
-__all__ = ["last_text", "said", "said_text", "tool_uses"]
+__all__ = ["calling", "last_text", "said", "said_text", "tool_uses"]
 
 
 def said(rollout: Rollout) -> list[Message]:
@@ -32,3 +36,15 @@ def tool_uses(rollout: Rollout) -> list[ToolUse]:
         for message in said(rollout)
         for call in message.tool_calls
     ]
+
+
+def calling(uses: Iterable[ToolUse]) -> Message:
+    """A message of the model's that makes these calls."""
+    calls = [
+        ToolCall(
+            f"call_{number}",
+            FunctionCall(name, arguments if isinstance(arguments, str) else json.dumps(arguments)),
+        )
+        for number, (name, arguments) in enumerate(uses)
+    ]
+    return Message("assistant", tool_calls=calls)

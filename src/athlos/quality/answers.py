@@ -9,7 +9,18 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["FIELDS", "PLAIN", "WRAPS", "candidates", "near_misses", "plain", "same", "wrong"]
+__all__ = [
+    "FIELDS",
+    "PLAIN",
+    "WRAPS",
+    "altered",
+    "candidates",
+    "near_misses",
+    "plain",
+    "same",
+    "structure",
+    "wrong",
+]
 
 FIELDS = (
     "expected_answer", "answer", "ground_truth", "gold", "expected_output", "expected_result",
@@ -94,9 +105,38 @@ def _contains(text: str, part: str) -> bool:
     return len(part) > 1 and plain(part) in plain(text)
 
 
+def structure(text: str) -> Any:
+    """The list or object that a text is the JSON of; None if it is of neither."""
+    try:
+        found = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+    return found if isinstance(found, list | dict) else None
+
+
+def altered(value: Any) -> Any:
+    """A value of the same form in which all numbers, texts and truths are others."""
+    match value:
+        case bool():
+            return not value
+        case int() | float():
+            return value + 13
+        case str():
+            return f"{value}-zq"
+        case list():
+            return [altered(each) for each in value]
+        case dict():
+            return {key: altered(each) for key, each in value.items()}
+    return value
+
+
 def near_misses(gold: str) -> list[str]:
     """Answers that look like `gold` and are not it: other digits, letters before and behind."""
     number = _number(gold)
+    if number is None and (data := structure(gold)) is not None:
+        # text around it may be read over; a value in it may not
+        changed = msgspec.json.encode(altered(data)).decode()
+        return [changed] if changed != gold else []
     if number is None:
         found = [f"{gold}zq", f"zq{gold}"]
         # a letter is to be found alone, and that is how it stands there

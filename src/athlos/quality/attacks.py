@@ -9,16 +9,16 @@ import msgspec
 from msgspec import Struct
 
 from athlos.quality import canary
-from athlos.quality.answers import PLAIN, near_misses, wrong
+from athlos.quality.answers import PLAIN, altered, near_misses, wrong
 from athlos.types import FunctionCall, Message, ToolCall
 
 __all__ = [
     "MEANINGS",
     "Attack",
-    "altered",
     "answer_attacks",
     "calls",
     "empty_attacks",
+    "misused",
     "other_transcript",
 ]
 
@@ -207,7 +207,7 @@ def other_transcript(transcript: Sequence[Message]) -> Attack:
     return Attack(name="other_gold", turns=list(transcript))
 
 
-def altered(transcript: Sequence[Message]) -> Iterator[Attack]:
+def misused(transcript: Sequence[Message]) -> Iterator[Attack]:
     """The right tool calls, with other arguments, and an ending that says nothing."""
     for change in (_wrong_value, _no_value):
         turns: list[Turn] = [
@@ -224,7 +224,7 @@ def _no_value(arguments: str) -> str:
 
 
 def _wrong_value(arguments: str) -> str:
-    return msgspec.json.encode(_altered(_decoded(arguments))).decode()
+    return msgspec.json.encode(altered(_decoded(arguments))).decode()
 
 
 def _decoded(arguments: str) -> object:
@@ -232,18 +232,3 @@ def _decoded(arguments: str) -> object:
         return msgspec.json.decode(arguments or "{}")
     except msgspec.DecodeError:
         return {}
-
-
-def _altered(value: object) -> object:
-    match value:
-        case bool():
-            return not value
-        case int() | float():
-            return value + 13
-        case str():
-            return f"{value}-zq"
-        case list():
-            return [_altered(each) for each in value]
-        case dict():
-            return {key: _altered(each) for key, each in value.items()}
-    return value

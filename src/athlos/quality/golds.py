@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from athlos.environment import Environment
-from athlos.quality.answers import FIELDS, PLAIN, WRAPS, candidates
+from athlos.quality.answers import FIELDS, PLAIN, WRAPS, candidates, structure
 from athlos.quality.play import Played, Player, oracle_script, turns_script
 from athlos.quality.report import Finding
 from athlos.types import Message, Task
@@ -154,21 +154,31 @@ async def _by_field(player: Player, tasks: Sequence[Task], full: float) -> Golds
 async def _readable(player: Player, tasks: Sequence[Task], full: float) -> dict[str, list[str]]:
     """Fields that the verifier accepts as answers, each with the wraps that it reads."""
     found: dict[str, list[str]] = {}
+    accepted: dict[str, set[str]] = {}
     for task in tasks:
         for name, text in candidates(task.info):
             for wrap in WRAPS:
-                if wrap in found.get(name, ()) or not text.strip():
+                again = wrap in found.get(name, ()) and task.id in accepted[name]
+                if again or not text.strip():
                     continue
                 played = await player.play(task, turns_script([wrap.replace(PLAIN, text)]), 2)
                 if played.reward is not None and played.reward >= full - 1e-9:
-                    found.setdefault(name, []).append(wrap)
+                    accepted.setdefault(name, set()).add(task.id)
+                    wraps = found.setdefault(name, [])
+                    if wrap not in wraps:
+                        wraps.append(wrap)
+    # a field of another name is an answer if it is one every time, and not by chance
+    for name in [n for n in found if n not in FIELDS and len(accepted[n]) < len(tasks)]:
+        del found[name]
     order = {name: place for place, name in enumerate(FIELDS)}
     return dict(sorted(found.items(), key=lambda item: order.get(item[0], len(order))))
 
 
 def _is_plain(value: Any) -> bool:
     """Whether a field holds an answer that can be given as it is."""
-    return isinstance(value, str | int | float) and not isinstance(value, bool) and value != ""
+    if isinstance(value, str):
+        return bool(value) and structure(value) is None
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _missed(task: Task, played: Played, said: str, full: float) -> Finding:

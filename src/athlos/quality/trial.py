@@ -16,10 +16,10 @@ from athlos.quality.answers import PLAIN, WRAPS, same
 from athlos.quality.attacks import (
     MEANINGS,
     Attack,
-    altered,
     answer_attacks,
     calls,
     empty_attacks,
+    misused,
     other_transcript,
 )
 from athlos.quality.cost import Meter, cost_findings, longest_gap, peak_memory
@@ -138,7 +138,7 @@ class Trial:
         for other in [o for o in others if o.played is not None and _frozen_turns(o) != own][:2]:
             if not gold.core or not other.core or not same(gold.core, other.core):
                 found.append(other_transcript(other.transcript))
-        found += altered(gold.transcript)
+        found += misused(gold.transcript)
         if tools and (reads := reading_calls(tools, task)):
             found.append(Attack(name="reads", turns=[calls(*reads), "Done."], only_reads=True))
         unique = {(a.name, a.shown): a for a in found if number == 0 or not a.heavy}

@@ -204,7 +204,7 @@ class App:
         return await self._replays.once(names, digest, lambda: self._execute(route, request))
 
     async def _execute(self, route: Route, request: Request) -> Answered:
-        limit = time_limit(None)
+        limit = time_limit(route.timeout)
         try:
             with limit:
                 return await route.handler(request)

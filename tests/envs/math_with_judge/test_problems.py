@@ -50,8 +50,8 @@ def test_problems_do_not_change_between_versions() -> None:
     assert problem(7, 1) == Problem(question, "6", "missing_number", 1)
     question = "What is the least common multiple of 32 and 22?"
     assert problem(7, 3) == Problem(question, "352", "least_multiple", 3)
-    question = "How many of the integers from 1 to 790 are divisible by 9 or by 11?"
-    assert problem(7, 5) == Problem(question, "151", "inclusion_exclusion", 5)
+    question = "Differentiate $(-6x^2 + 3)(-3x - 4)$ with respect to $x$ and expand."
+    assert problem(0, 5) == Problem(question, "54x^2 + 48x - 9", "derivative", 5)
 
 
 def test_an_unknown_level_is_an_error() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Literal
 
@@ -47,6 +48,10 @@ class ArcAgi(Environment):
         for seed, level in seeds_and_levels(split, config.size, config.level, LEVELS):
             made = puzzle("arc", seed, level)
             yield _task(f"level-{level}-{seed}", {**made._asdict(), "level": level})
+
+    def oracle(self) -> str:
+        """Gives the grid."""
+        return f"\\boxed{{{json.dumps(self.task.info['expected_output'])}}}"
 
     @reward
     def correct(self, rollout: Rollout) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from athlos import Config as BaseConfig
@@ -38,6 +39,20 @@ class Calendar(Environment):
                 info={"exp_cal_state": made.expected, "level": level},
                 id=f"level-{level}-{seed}",
             )
+
+    def oracle(self) -> str | None:
+        """Keeps the day that the conversation shows, and puts the last event where it fits."""
+        expected = self.task.info["exp_cal_state"]
+        shown = [message.text for message in self.task.messages() if message.role == "assistant"]
+        events = json.loads(shown[-1]) if shown else []
+        name = str(len(events))
+        for start in range(0, 24 * 60, 15):
+            clock = f"{start // 60}:{start % 60:02}"
+            event = {"event_id": int(name), "start_time": clock, **expected.get(name, {})}
+            answer = json.dumps([*events, event])
+            if grade(answer, expected) == "pass":
+                return answer
+        return None
 
     @reward
     def correct(self, rollout: Rollout) -> float:

@@ -8,11 +8,11 @@ from random import Random
 from typing import Any
 
 from athlos import Config as BaseConfig
-from athlos import Environment, Rollout, Task, metric, reward, tool
+from athlos import Environment, Message, Rollout, Task, metric, reward, tool
 from athlos.envs.levels import seeds_and_levels
-from athlos.envs.said import tool_uses
+from athlos.envs.said import calling, tool_uses
 from athlos.envs.seeds import draw
-from athlos.scoring.calls import decode_arguments
+from athlos.scoring.calls import ToolUse, decode_arguments
 
 _LEVELS = (1, 2, 3)
 _COUNTS = {1: (2, 2), 2: (3, 6), 3: (5, 14)}  # synonyms, and entries of the thesaurus
@@ -81,6 +81,17 @@ class ExampleMultiStep(Environment):
             synonym_values: The values, in the order that was asked for.
         """
         return {"success": True}
+
+    def oracle(self) -> list[Message | str] | None:
+        """Asks for each value, then hands them in."""
+        info = self.task.info
+        if "expected_synonyms" not in info:
+            return None
+        asked = [
+            ToolUse("get_synonym_value", {"synonym": one}) for one in info["expected_synonyms"]
+        ]
+        values = {"synonym_values": info["expected_synonym_values"]}
+        return [calling(asked), calling([ToolUse("extract_synonym_values", values)]), "Done."]
 
     @reward
     def correct(self, rollout: Rollout) -> float:

@@ -7,9 +7,11 @@ from functools import partial
 from random import Random
 
 from athlos import Config as BaseConfig
-from athlos import Environment, Rollout, Task, metric, reward, tool
+from athlos import Environment, Message, Rollout, Task, metric, reward, tool
 from athlos.envs.levels import seeds_and_levels
+from athlos.envs.said import calling
 from athlos.envs.seeds import draw
+from athlos.scoring.calls import ToolUse
 
 _LEVELS = (1, 2, 3)
 _CHANGES = {1: 1, 2: 3, 3: 6}
@@ -63,6 +65,15 @@ class ExampleSessionStateMgmt(Environment):
     def get_counter_value(self) -> dict[str, int]:
         """Get what the counter stands at."""
         return {"count": self.count}
+
+    def oracle(self) -> list[Message | str]:
+        """Reads the counter, and adds what is missing."""
+        missing = self.task.info["expected_count"] - self.count
+        read, add = (
+            ToolUse("get_counter_value", {}),
+            ToolUse("increment_counter", {"count": missing}),
+        )
+        return [calling([read]), calling([add]), "Done."]
 
     @reward
     def correct(self, rollout: Rollout) -> float:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from athlos import Config as BaseConfig
-from athlos import Rollout, Task, reward
+from athlos import Message, Rollout, Task, reward
 from athlos.envs.levels import seeds_and_levels
-from athlos.envs.said import said_text, tool_uses
+from athlos.envs.said import calling, said_text, tool_uses
 from athlos.envs.single_step import SingleStep
 from athlos.envs.tool_requests import tool_request
 from athlos.scoring.calls import ToolUse, decode_arguments, matched_calls
@@ -57,6 +57,13 @@ class ExampleToolCallMultireward(SingleStep):
         uses, declared = tool_uses(rollout), self._declared()
         unknown = declared and any(use.name not in declared for use in uses)
         return [] if unknown or is_unfinished_thought(said_text(rollout)) else uses
+
+    def oracle(self) -> Message | None:
+        """Makes the call expected."""
+        expected = self.task.info.get("expected_call")
+        if not expected:
+            return None
+        return calling([ToolUse(expected["name"], expected.get("arguments") or {})])
 
     @reward
     def correctness(self, rollout: Rollout) -> float:

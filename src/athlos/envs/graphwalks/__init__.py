@@ -60,6 +60,11 @@ class Graphwalks(Environment):
                 id=f"level-{level}-{config.length}-{seed}",
             )
 
+    def oracle(self) -> str:
+        """Lists the nodes."""
+        nodes = sorted(expected_nodes(self.task.info["expected_answer"]))
+        return f"Final Answer: [{', '.join(nodes)}]"
+
     @reward
     def correct(self, rollout: Rollout) -> float:
         """F1 of the nodes on the last line and those expected."""

@@ -18,6 +18,7 @@ from athlos.envs.grl_sokoban.rooms import (
     TARGET,
     make_room,
 )
+from athlos.envs.grl_sokoban.solve import fewest_moves
 from athlos.envs.levels import seeds_and_levels
 from athlos.envs.texts import drop_open_thought
 
@@ -140,6 +141,13 @@ class GrlSokoban(Environment):
 
     def _count_on_target(self) -> int:
         return sum(row.count(BOX_ON_TARGET) for row in self.state)
+
+    def oracle(self) -> list[str] | None:
+        """Makes the fewest moves that solve the room."""
+        moves = fewest_moves(self.fixed, self.state)
+        if moves is None:
+            return None
+        return [f"<action>{_NAMES[move].title()}</action>" for move in moves]
 
     @reward
     def result(self, rollout: Rollout) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator
 
@@ -10,7 +11,7 @@ import msgspec
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Environment, Message, Rollout, Task, metric, reward
 from athlos.envs.grl_tetris.board import MOVES, SHAPES, Board
-from athlos.envs.grl_tetris.solve import can_be_cleared
+from athlos.envs.grl_tetris.solve import can_be_cleared, winning_moves
 from athlos.envs.levels import seeds_and_levels
 from athlos.envs.texts import drop_open_thought
 
@@ -92,6 +93,13 @@ class GrlTetris(Environment):
             if step.over:
                 return None
         return self.board.view()
+
+    def oracle(self) -> str | None:
+        """Makes moves that clear a line, all in one turn."""
+        moves = winning_moves(copy.deepcopy(self.board))
+        if moves is None:
+            return None
+        return "".join(f"<action>{MOVES[move].title()}</action>" for move in moves)
 
     @reward
     def result(self, rollout: Rollout) -> float:

@@ -62,6 +62,11 @@ class LcNiah(Environment):
                 id=f"level-{level}-{config.length}-{seed}",
             )
 
+    def oracle(self) -> str:
+        """Lists the depots."""
+        nodes = sorted(expected_nodes(self.task.info["expected_answer"]))
+        return f"Final Answer: [{', '.join(nodes)}]"
+
     @reward(process=True, timeout=60, on_timeout=0.0, memory=4096)
     def correct(self, rollout: Rollout) -> float:
         """F1 of the answer, less what the reasoning copied."""

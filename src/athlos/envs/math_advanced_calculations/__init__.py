@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from athlos import Config as BaseConfig
-from athlos import Environment, Rollout, Task, ToolError, reward, tool
+from athlos import Environment, Message, Rollout, Task, ToolError, reward, tool
 from athlos.envs.levels import seeds_and_levels
-from athlos.envs.math_advanced_calculations.expressions import LEVELS, expressions
+from athlos.envs.math_advanced_calculations.expressions import LEVELS, expressions, steps
 from athlos.envs.math_advanced_calculations.rules import RULES
+from athlos.envs.said import calling
 
 _REQUEST = (
     "In the world of this task, the functions of the calculator are not the usual ones: their "
@@ -166,6 +167,12 @@ class MathAdvancedCalculations(Environment):
             a: The number.
         """
         return self._compute("return_constant", a)
+
+    def oracle(self) -> list[Message | str] | None:
+        """Calls the tools as the expressions of a generated task say."""
+        asked = str(self.task.prompt).partition("Find the value of:\n")[2].splitlines()
+        made = [calling([use]) for line in asked for use in steps(line)]
+        return [*made, "Done."] if made else None
 
     @reward
     def correct(self, rollout: Rollout) -> float:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import math
 from random import Random
 from typing import NamedTuple
 
 from athlos.envs.math_advanced_calculations.rules import RULES
 from athlos.envs.seeds import draw
+from athlos.scoring.calls import ToolUse
 
-__all__ = ["LEVELS", "Expression", "expressions"]
+__all__ = ["LEVELS", "Expression", "expressions", "steps"]
 
 LEVELS = (1, 2, 3, 4)
 _SHAPES = {1: (1, 1), 2: (2, 1), 3: (3, 2), 4: (5, 3)}  # depth, how many
@@ -69,3 +71,24 @@ def _draw(rng: Random, depth: int) -> tuple[str, float]:
     if isinstance(found, complex) or not abs(found) < 1e12:
         raise ValueError("out of range")
     return f"{name}({first[0]}, {second[0]})", found
+
+
+_PARAMETERS = {"log": ("a", "base"), "sin": ("radians",), "cos": ("radians",), "pi": ()}
+
+
+def steps(text: str) -> list[ToolUse]:
+    """The calls of the calculator that compute an expression, from the inside out."""
+    made: list[ToolUse] = []
+
+    def compute(node: ast.expr) -> float:
+        if isinstance(node, ast.Constant):
+            return float(str(node.value))
+        assert isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        name = node.func.id
+        values = [compute(argument) for argument in node.args]
+        names = _PARAMETERS.get(name, ("a", "b"))
+        made.append(ToolUse(name, dict(zip(names, values, strict=True))))
+        return float(RULES[name](*values))
+
+    compute(ast.parse(text, mode="eval").body)
+    return made

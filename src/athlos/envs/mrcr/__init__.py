@@ -49,6 +49,10 @@ class Mrcr(Environment):
                 id=f"level-{level}-{config.length}-{seed}",
             )
 
+    def oracle(self) -> str:
+        """Repeats the piece."""
+        return str(self.task.info["expected_answer"])
+
     @reward(process=True, timeout=30, on_timeout=0.0)
     def correct(self, rollout: Rollout) -> float:
         """How alike the answer and the piece are, if the answer begins as it was told to."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, Literal
@@ -72,6 +73,13 @@ class Nvarc(Environment):
             yield programs
         finally:
             await programs.close()
+
+    def oracle(self) -> str:
+        """Gives the grid, or a program that has it in it."""
+        grid = json.dumps(self.task.info["expected_output"])
+        if self.task.info.get("agent_mode") == "inductive":
+            return f"```python\ndef transform(grid):\n    return {grid}\n```"
+        return f"\\boxed{{{grid}}}"
 
     @reward
     async def correct(self, rollout: Rollout) -> float:

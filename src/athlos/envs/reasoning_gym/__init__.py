@@ -62,6 +62,10 @@ class ReasoningGym(Environment):
         """Data sets that only score, by name."""
         yield {}
 
+    def oracle(self) -> str:
+        """Gives the library's own answer."""
+        return f"<answer>{self.task.info['answer']}</answer>"
+
     @reward
     def correct(self, rollout: Rollout) -> float:
         """The library's own score of the answer, 0 to 1; some data sets give partial credit."""

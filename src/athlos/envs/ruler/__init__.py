@@ -65,6 +65,10 @@ class Ruler(Environment):
             return listed_matches(text, outputs, int(info["listed"]))
         return contained(text, outputs) if text else [False] * len(outputs)
 
+    def oracle(self) -> str:
+        """Gives all outputs."""
+        return f"Answer: {', '.join(self.task.info['outputs'])}"
+
     @reward
     def correct(self, rollout: Rollout) -> float:
         """Share of the outputs that the answer has; one is enough for documents."""

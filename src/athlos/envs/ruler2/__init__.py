@@ -51,6 +51,13 @@ class Ruler2(Environment):
                 id=f"{kind}-{config.length}-{seed}",
             )
 
+    def oracle(self) -> str:
+        """Gives what is expected."""
+        expected = self.task.info["expected_answer"]
+        if self.task.info.get("eval_type") == "multichoice":
+            return f"\\boxed{{{expected}}}"
+        return f"Answer: {', '.join(expected)}"
+
     @reward
     def correct(self, rollout: Rollout) -> float:
         """How near the answer is to what is expected, 0 to 1."""

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 
 from athlos import Config as BaseConfig
-from athlos import Rollout, Task, reward
+from athlos import Message, Rollout, Task, reward
 from athlos.envs.levels import seeds_and_levels
-from athlos.envs.said import said_text, tool_uses
+from athlos.envs.said import calling, said_text, tool_uses
 from athlos.envs.single_step import SingleStep
 from athlos.envs.tool_requests import LEVELS, tool_request
-from athlos.scoring.calls import ActionRules, ParallelMode, score_action
+from athlos.scoring.calls import ActionRules, ParallelMode, ToolUse, score_action
 from athlos.scoring.thinking import is_unfinished_thought
 
 _encode = msgspec.json.Encoder().encode
@@ -90,6 +90,14 @@ class SingleStepToolUse(SingleStep):
             allow_superset=setting("allow_superset"),
             mode=setting("parallel_tool_call_reward_mode"),
         )
+
+    def oracle(self) -> Message | str:
+        """Takes the step expected."""
+        action = self.task.info["expected_action"]
+        if action["type"] == "message":
+            return str(action["content"])
+        calls = action.get("calls", [action])
+        return calling(ToolUse(call["name"], call["arguments"]) for call in calls)
 
     @reward
     def correct(self, rollout: Rollout) -> float:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from athlos import Config as BaseConfig
-from athlos import Rollout, Task, metric, reward
+from athlos import Message, Rollout, Task, metric, reward
 from athlos.envs.levels import seeds_and_levels
-from athlos.envs.said import said_text, tool_uses
+from athlos.envs.said import calling, said_text, tool_uses
 from athlos.envs.single_step import SingleStep
 from athlos.envs.tool_requests import LEVELS, tool_request
 from athlos.scoring.calls import ToolUse, decode_arguments, matched_calls
@@ -46,6 +46,11 @@ class XlamFc(SingleStep):
             ToolUse(str(call.get("name")), call.get("arguments"))
             for call in self.task.info.get("expected_answers") or ()
         ]
+
+    def oracle(self) -> Message | str:
+        """Makes the calls expected."""
+        expected = self._expected()
+        return calling(expected) if expected else "No function fits that."
 
     @reward
     def correct(self, rollout: Rollout) -> float:
