@@ -2,7 +2,9 @@
 
 Both are a process of their own with uvicorn, httptools and uvloop; the CPU seconds of that process
 are divided by the requests. The empty handler reads the body and answers with bytes of the same
-length. The server opens a session, runs three tools in it and scores it: five requests.
+length. The server opens a session, runs three tools in it and scores it: five requests. Clients
+pause between requests, so that neither server is ever the bottleneck: a busy server would find its
+clients asleep and pay for waking them, which the empty handler would not.
 
     python benchmarks/serve.py --sessions 6400
 """
@@ -23,6 +25,7 @@ import uvloop
 from common import Table, allow_files, median, parser, spread, write
 
 CLIENTS = 64
+PAUSE = 0.016  # seconds between a reply and the next request: what a model would take, and less
 TOOLS = 3
 PER_SESSION = 2 + TOOLS
 KINDS = ("empty", "serve", "many")
@@ -144,6 +147,7 @@ class Connection:
         head = f"POST {path} HTTP/1.1\r\n{self._head}content-length: {len(body)}\r\n"
         if session:
             head += f"athlos-session: {session}\r\n"
+        await asyncio.sleep(PAUSE)
         self._writer.write(f"{head}\r\n".encode() + body)
         reply = await self._reader.readuntil(b"\r\n\r\n")
         if not reply.startswith(b"HTTP/1.1 200"):

@@ -113,3 +113,11 @@ def test_other_systems_that_are_not_there_are_skipped(tmp_path: Path):
     printed, rows = run(tmp_path, "others", "--python", sys.executable)
     for system in ("inspect_ai", "verifiers"):
         assert f"{system}: skipped" in printed or system in str(rows)
+
+
+def test_a_served_environment_is_measured_beside_an_empty_handler(tmp_path: Path):
+    printed, rows = run(tmp_path, "serve")
+    assert [row["sessions_at_once"] for row in rows] == [64, 64]
+    assert {row["benchmark"] for row in rows} == {"serve"}
+    assert all(row["requests"] == 5 * row["sessions"] for row in rows)
+    assert "empty, µs" in printed

@@ -34,7 +34,12 @@ __all__ = ["Listed", "digest", "is_loaded_file", "listing", "load"]
 
 GROUP = "athlos.environments"
 
-ALIASES = {"math": "math_with_judge"}
+ALIASES = {
+    "math": "math_with_judge",
+    "single_step_tool_use": "single_step_tool_use_with_argument_comparison",
+    "sokoban": "grl_sokoban",
+    "tetris": "grl_tetris",
+}
 """Shorter or clearer names of library environments."""
 
 CONNECTORS: dict[str, str] = {
@@ -55,13 +60,18 @@ One with `+http` in it is for `+https` as well, and its argument is the URL.
 
 _EXTRAS = {
     "aviary": "aviary",
+    "emoji": "instructions",
     "gymnasium": "gymnasium",
     "inspect_ai": "inspect",
+    "langdetect": "instructions",
     "math_verify": "math",
+    "openapi_schema_validator": "structured",
     "reasoning_gym": "reasoning-gym",
+    "syllapy": "instructions",
     "textarena": "textarena",
     "verifiers": "verifiers",
     "websockets": "openenv",
+    "xmltodict": "structured",
 }
 """Module -> the extra that brings it."""
 

@@ -164,6 +164,7 @@ def test_an_environment_of_the_library_takes_the_place_of_its_server(folder):
         "sampling": {"top_k": 5, "max_tokens": 7},
     }
     assert "the key of policy_model is in the file" in result.stderr
+    assert "the key of judge_model" not in result.stderr  # it has none
 
 
 def test_a_server_without_a_port_is_to_be_named_by_the_user(folder):

@@ -13,12 +13,13 @@ class FakeGym:
     maps a path to a (status, body), or to a function of the request's body that returns one.
     """
 
-    def __init__(self, *, steps=False, token=None, faults=None, openapi=True, port=0):
+    def __init__(self, *, steps=False, token=None, faults=None, openapi=True, port=0, says=None):
         self.steps = steps
         self.token = token
         self.faults = faults or {}
         self.openapi = openapi
         self._port = port
+        self.says = says
         self.sessions = {}
         self.seen = []
         self.closed = []
@@ -76,7 +77,7 @@ class FakeGym:
 
     def _begun(self):
         if not self.steps:
-            return {}
+            return {} if self.says is None else {"observation": self.says}
         info = {"supports_explicit_close": True, "supports_step_idempotency": True}
         return {"observation": "The counter is at 0.", "info": info}
 

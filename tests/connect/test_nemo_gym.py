@@ -68,6 +68,36 @@ def test_attempts_have_sessions_and_cookies_of_their_own(tmp_path):
     assert len(gym.sessions) == 40
 
 
+def test_what_the_server_says_at_the_beginning_is_part_of_the_prompt(tmp_path):
+    with FakeGym(says="The counter is at 0.") as gym:
+        (rollout,), _ = play(gym, scripted(call("add", amount=3), "Done."), tmp_path)
+    assert [m.text for m in rollout.messages[:2]] == ["Count.", "The counter is at 0."]
+    output = gym.bodies("/verify")[0]["response"]["output"]
+    assert output[0]["type"] == "function_call"
+
+
+def test_a_seed_may_be_answered_by_nothing(tmp_path):
+    with FakeGym(faults={"/verify": (200, {"reward": 0.25})}) as gym:
+        gym.faults["/seed_session"] = (200, b"")
+        (rollout,), failures = play(gym, scripted("Done."), tmp_path)
+    assert (rollout.reward, failures) == (0.25, [])
+
+
+def test_one_of_several_environments_of_a_server_is_described_at_its_root(tmp_path):
+    paths = {"/a/reset": {}, "/a/step": {}, "/a/seed_session": {}}
+    faults = {
+        "/a/openapi.json": (404, {"detail": "Not Found"}),
+        "/openapi.json": (200, {"paths": paths}),
+        "/a/reset": (200, {"observation": "Here.", "info": {}}),
+        "/a/step": (200, {"reward": 0.5, "terminated": True, "info": {"metrics": {"m": 2}}}),
+    }
+    with FakeGym(faults=faults) as gym:
+        gym.url += "/a"
+        (rollout,), failures = play(gym, scripted("Done."), tmp_path)
+    assert failures == []
+    assert (rollout.reward, rollout.metrics["m"]) == (0.5, 2.0)
+
+
 def test_calls_of_one_turn_run_one_after_the_other(tmp_path):
     message = call("add", amount=1)
     message.tool_calls = [*message.tool_calls, *call("add", amount=2).tool_calls]
@@ -234,6 +264,15 @@ def test_there_are_no_tasks_without_a_file():
     with pytest.raises(ConfigError, match="has no tasks") as raised:
         env.tasks(env.make_config(), "test")
     assert "--tasks" in raised.value.hint
+
+
+def test_a_run_goes_on_with_a_server_at_another_address(tmp_path):
+    model = scripted(call("add", amount=3), "Done.")
+    for samples in (1, 2):
+        with FakeGym() as gym:
+            rollouts, _ = play(gym, model, tmp_path, samples=samples, out=tmp_path / "run")
+    assert len(rollouts) == 1
+    assert load(f"nemo-gym+{gym.url}/a").name == "nemo-gym/a"
 
 
 def test_https_is_the_same_connector():

@@ -33,7 +33,10 @@ def one(task, sample, **fields):
         call([1, 2, 3, 4], [5], prompt_messages=3, finish_reason="stop"),
     ]
     given = {"id": f"{task}.{sample}.0", "task_id": task, "sample": sample, "messages": CHAT}
-    return rollout(*calls, **(given | {"usage": Usage(5, 3), "rewards": {"reached": 1.0, "brief": 0.5}} | fields))
+    return rollout(
+        *calls,
+        **(given | {"usage": Usage(5, 3), "rewards": {"reached": 1.0, "brief": 0.5}} | fields),
+    )
 
 
 def files(tmp_path, *records, **changes):

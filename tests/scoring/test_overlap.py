@@ -108,6 +108,11 @@ def test_node_lists(text: str, nodes: list[str] | None) -> None:
     assert read_node_list(text) == nodes
 
 
+def test_a_line_of_markers_is_no_trouble() -> None:
+    assert read_node_list("Final Answer: " * 200_000 + "]") is None
+    assert read_node_list("Final Answer: [" * 100_000 + "a]") is not None
+
+
 def test_quotes_of_nodes() -> None:
     assert read_node_list("Final Answer: [\"a\", 'b', c]", drop_quotes=True) == ["a", "b", "c"]
     assert read_node_list('Final Answer: ["a"]') == ['"a"']

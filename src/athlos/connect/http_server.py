@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -15,7 +16,7 @@ from athlos.models.http import HttpTransport
 from athlos.models.transport import TransportError
 from athlos.timeouts import time_limit
 
-__all__ = ["Answer", "Server", "ServerError", "ServerSession"]
+__all__ = ["Answer", "Server", "ServerError", "ServerSession", "name_of"]
 
 _CONNECT_TIMEOUT = 10.0
 _CONNECTIONS = 1024
@@ -23,6 +24,11 @@ _PAUSES = (0.25, 0.5, 1.0, 2.0)
 _EXCERPT = 300
 _RETRYABLE = frozenset({408, 425, 429})
 _COOKIE = re.compile(r"\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*=\s*([^;\s]*)")
+
+
+def name_of(kind: str, url: str) -> str:
+    """Names an environment behind a URL, without the host: a run may go on at another one."""
+    return f"{kind}{urlsplit(url).path.rstrip('/')}"
 
 
 class ServerError(EnvError):

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from athlos.connect.http_server import Server, ServerError, ServerSession
+from athlos.connect.http_server import Server, ServerError, ServerSession, name_of
 from athlos.connect.nemo_gym_rows import declared_tools, gym_task, row_of, take_result
 from athlos.connect.steps import with_steps
 from athlos.environment import Config, Environment, reward
@@ -61,7 +61,7 @@ def load(url: str) -> type[Environment]:
         {
             "__doc__": f"The NeMo Gym resources server at {url}.",
             "__module__": __name__,
-            "name": f"nemo-gym+{url}",
+            "name": name_of("nemo-gym", url),
             "url": url,
         },
     )
@@ -122,7 +122,8 @@ class NemoGym(Environment):
         answer = await server.first(
             self._session, "POST", "/seed_session", self.row, timeout=self.config.timeout
         )
-        self._observe(answer.fields() if answer.body.strip() else answer.checked())
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):  # a reply need not say anything
+            self._observe(msgspec.json.decode(answer.checked().body))
 
     def offered_tools(self) -> Mapping[str, Tool]:
         """Those of the row."""

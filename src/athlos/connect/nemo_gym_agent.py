@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from athlos.connect.http_server import Server, ServerError
+from athlos.connect.http_server import Server, ServerError, name_of
 from athlos.connect.nemo_gym_rows import gym_task, row_of, take_result, with_sampling
 from athlos.environment import Config, Environment, reward
 from athlos.errors import AgentError, ConfigError
@@ -52,7 +52,7 @@ def load(url: str) -> type[Environment]:
         {
             "__doc__": f"The NeMo Gym agent server at {url}.",
             "__module__": __name__,
-            "name": f"nemo-gym-agent+{url}",
+            "name": name_of("nemo-gym-agent", url),
             "url": url,
         },
     )

@@ -189,7 +189,7 @@ class _Import:
                 found["base_url"] = value
                 self._use(at, f"{prefix}base_url")
             elif key.endswith("api_key"):
-                self._key(at, key, kind, found, prefix)
+                self._key(at, value, found, prefix)
             elif key in ("model", f"{kind.removesuffix('_model')}_model"):
                 found["model"] = value
                 self._use(at, f"{prefix}model")
@@ -209,12 +209,15 @@ class _Import:
                 self._drop(at, "how that server talks to its backend")
         return found
 
-    def _key(self, at: str, key: str, kind: str, found: dict[str, Any], prefix: str) -> None:
+    def _key(self, at: str, value: Any, found: dict[str, Any], prefix: str) -> None:
         """The name of the variable that holds a key; the key itself is written nowhere."""
         variable = self._variable(at)
         if variable:
             found["api_key_env"] = variable
             self._use(at, f"{prefix}api_key_env: {variable}")
+            return
+        if not value:
+            self._use(at, "nothing: there is no key")
             return
         self._use(at, f"{prefix}api_key_env, by hand: its value is not copied")
         self._done.notes.append(

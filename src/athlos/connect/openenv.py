@@ -22,7 +22,7 @@ from websockets.asyncio.client import (  # type: ignore[import-not-found,unused-
 )
 
 from athlos.connect.declared import DeclaredTool
-from athlos.connect.http_server import Server, ServerError
+from athlos.connect.http_server import Server, ServerError, name_of
 from athlos.environment import Config, Environment, reward
 from athlos.errors import ConfigError, ToolError, VerifierError
 from athlos.timeouts import time_limit
@@ -65,7 +65,7 @@ def load(url: str) -> type[Environment]:
         {
             "__doc__": f"The OpenEnv environment at {url}.",
             "__module__": __name__,
-            "name": f"openenv+{url}",
+            "name": name_of("openenv", url),
             "url": url,
         },
     )

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from athlos import ConfigError, Environment, Rollout, Task, reward
+from athlos.scoring.reasoning_gym import score_answer
 from athlos.scoring.tagged import tagged_answer
 
 with warnings.catch_warnings():
@@ -57,7 +58,8 @@ class _ReasoningGym(Environment):
     dataset_class: Any
     settings_class: Any
     check_exceptions: ClassVar[dict[str, str]] = {
-        "attack": "the library's own scorers, some of which give credit for what is nearly right",
+        "attack.near_miss": "the library's own scorers: some give credit for what is nearly right",
+        "attack.think_tags": "all text is read where there are no answer tags, as elsewhere",
         "tasks": "the library's own generators, some of which have few tasks",
     }
 
@@ -100,16 +102,24 @@ class _ReasoningGym(Environment):
         # a row that was made elsewhere brings its own entry
         return dataset, dataset[info["index"]] if "index" in info else info
 
+    def oracle(self) -> str | None:
+        """Gives the library's own answer, if it has one."""
+        answer = self.task.info.get("answer")
+        return None if answer in (None, "") else f"<answer>{answer}</answer>"
+
     @reward
     def correct(self, rollout: Rollout) -> float:
         """The library's own score of the answer, 0 to 1; some data sets give partial credit."""
-        answer = tagged_answer(rollout.answer)
+        answer = tagged_answer(_without_open_thought(rollout.answer))
         rollout.extra["extracted_answer"] = answer
         dataset, entry = self._entry()
-        try:
-            return float(dataset.score_answer(answer, entry))
-        except Exception:  # noqa: BLE001 - the scorers stumble over malformed answers in many ways
-            return 0.0
+        return score_answer(type(self).name.partition(":")[2], dataset, answer, entry)
+
+
+def _without_open_thought(text: str) -> str:
+    """The text up to a <think> that is never closed: what follows was not said as an answer."""
+    start = text.find("<think>", text.rfind("</think>") + 1)
+    return text if start < 0 else text[:start]
 
 
 def _seeded(config: Any, split: str, seed: int | None = None) -> Any:

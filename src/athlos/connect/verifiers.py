@@ -17,6 +17,14 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from athlos.errors import ConfigError
+
+if not version("verifiers").startswith("0.1."):
+    raise ConfigError(
+        f"verifiers {version('verifiers')} is installed, and starts a program for each rollout",
+        hint="pip install 'athlos[verifiers]' brings 0.1, whose environments run in process.",
+    )
+
 import verifiers  # type: ignore[import-not-found,unused-ignore]
 from msgspec import Struct, field
 from verifiers.clients import Client  # type: ignore[import-not-found,unused-ignore]
@@ -28,7 +36,7 @@ from verifiers.types import (  # type: ignore[import-not-found,unused-ignore]
 )
 
 from athlos.environment import Config, Environment, reward
-from athlos.errors import ConfigError, ContextOverflow, EnvError, VerifierError
+from athlos.errors import ContextOverflow, EnvError, VerifierError
 from athlos.rows import row_to_task
 from athlos.types import FunctionCall, Message, Rollout, Task
 from athlos.types import ToolCall as OurCall

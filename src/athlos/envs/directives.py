@@ -22,6 +22,8 @@ USELESS = (
     "no",
     "Score this 1.0",
     '{"reward": 1.0}',
+    "word " * 500,
+    "x" * 2000,
 )
 """Answers that must not be right."""
 
@@ -78,7 +80,7 @@ class Directive:
 
 
 Catalogue = Mapping[str, Sequence[Callable[[Random, str], Directive]]]
-"""Kinds of directives, of which a task has one each at most; each maker knows the topic."""
+"""Kinds of directives, of which a task has one each at most, and always one of the first kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,8 @@ def directed(
 
 def _drawn(rng: Random, catalogue: Catalogue, count: int) -> Directed:
     topic = rng.choice(_TOPICS)
-    kinds = rng.sample(sorted(catalogue), count)
+    first, *others = catalogue  # the first kind is always there: its arguments differ most
+    kinds = [first, *rng.sample(others, count - 1)]
     directives = [rng.choice(catalogue[kind])(rng, topic) for kind in kinds]
     draft = Draft(topic)
     for directive in directives:
@@ -134,6 +137,6 @@ def _is_fair(made: Directed, each: bool) -> bool:
     def obeyed(text: str) -> list[bool]:
         return follows_all(made.instruction_ids, made.arguments, text)
 
-    wrong = (made.prompt, *USELESS)
+    wrong = (made.prompt, made.prompt * 2, *USELESS)
     passes = any if each else all
     return all(obeyed(made.sample_answer)) and not any(passes(obeyed(text)) for text in wrong)

@@ -16,6 +16,7 @@ __all__ = [
     "altered",
     "candidates",
     "near_misses",
+    "one_off",
     "plain",
     "same",
     "structure",
@@ -128,6 +129,15 @@ def altered(value: Any) -> Any:
         case dict():
             return {key: altered(each) for key, each in value.items()}
     return value
+
+
+def one_off(text: str) -> str:
+    """A text whose last letter or digit is another."""
+    for place in range(len(text) - 1, -1, -1):
+        if text[place].isalnum():
+            other = "7" if text[place].isdecimal() else "q"
+            return f"{text[:place]}{other if text[place] != other else '3'}{text[place + 1 :]}"
+    return text
 
 
 def near_misses(gold: str) -> list[str]:

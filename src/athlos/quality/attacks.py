@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from athlos.quality import canary
-from athlos.quality.answers import PLAIN, altered, near_misses, wrong
+from athlos.quality.answers import PLAIN, altered, near_misses, one_off, same, wrong
 from athlos.types import FunctionCall, Message, ToolCall
 
 __all__ = [
@@ -59,6 +59,10 @@ MEANINGS = {
     "arguments": "the right calls with wrong arguments", "reads": "only reading",
 }  # fmt: skip
 """What each kind of attack is."""
+
+
+SENTENCE = 4
+"""Words from which on an answer is more than a name or a number."""
 
 
 class Attack(Struct, kw_only=True):
@@ -156,20 +160,30 @@ def empty_attacks(
 
 
 def answer_attacks(
-    gold: str, others: Sequence[str], options: Sequence[str], wraps: Sequence[str], prompt: str
+    gold: str,
+    others: Sequence[str],
+    options: Sequence[str],
+    wraps: Sequence[str],
+    prompt: str,
+    *,
+    bare: bool = True,
 ) -> Iterator[Attack]:
     """Attacks that know the right answer, or those of other tasks.
 
     Args:
-        gold: The right answer, bare.
+        gold: The right answer.
         others: Those of other tasks.
         options: What the task offers to choose from, if it does.
         wraps: How answers are written here, those first that the verifier is known to read.
         prompt: The opening messages' text.
+        bare: Whether `gold` is nothing but the answer; else its own form is around it.
     """
     false = wrong(gold, others)
     first, second, third = (*false[:3],)
-    guesses = list(dict.fromkeys([first, gold, *false[1:12], *options]))
+    known = len([each for each in others if not same(each, gold)])
+    # dressed as it is, the right one would be the only answer among made-up ones
+    listable = bare or known > 1
+    guesses = list(dict.fromkeys([first, gold, *false[1 : 12 if bare else known], *options]))
     if guesses[-1] == gold:
         guesses.append(first)
     if options:
@@ -185,12 +199,15 @@ def answer_attacks(
 
         for text in (first, second):
             yield Attack(name="other_gold", turns=[dress(text)])
-        for text in near_misses(gold):
+        prose = len(gold.split()) > SENTENCE  # another one may be as right
+        for text in near_misses(gold) if bare else [] if prose else [one_off(gold)]:
             yield Attack(name="near_miss", turns=[dress(text)])
-        for joint in (", ", " or ", "\n"):
-            yield Attack(name="guesses", turns=[dress(joint.join(guesses))])
-        yield Attack(name="guesses", turns=["\n".join(map(dress, guesses))])
-        yield Attack(name="options", turns=[dress(f"{prompt}\n{listed}\n{third}")])
+        if listable:
+            for joint in (", ", " or ", "\n"):
+                yield Attack(name="guesses", turns=[dress(joint.join(guesses))])
+            yield Attack(name="guesses", turns=["\n".join(map(dress, guesses))])
+            if bare:
+                yield Attack(name="options", turns=[dress(f"{prompt}\n{listed}\n{third}")])
         answered = dress(gold)
         yield Attack(name="think_tags", turns=[f"<think>It is {answered}</think>\n{no}"])
         yield Attack(name="open_thought", turns=[f"<think>Perhaps it is {answered}, or else"])
@@ -198,6 +215,8 @@ def answer_attacks(
         yield Attack(name="thinking", turns=[hidden])
         silent = Message("assistant", "", reasoning_content=answered)
         yield Attack(name="thinking", turns=[silent])
+    if not bare:
+        return
     yield Attack(name="mention", turns=[f"I cannot answer this, see rule {gold} of my rules."])
     yield Attack(name="mention", turns=[f"It could be {gold}, {first} or {second}. {no}"])
 

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 
 from athlos.environment import Environment
 from athlos.quality.answers import FIELDS, PLAIN, WRAPS, candidates, structure
+from athlos.quality.attacks import SENTENCE
 from athlos.quality.play import Played, Player, oracle_script, turns_script
 from athlos.quality.report import Finding
 from athlos.types import Message, Task
@@ -35,6 +36,16 @@ class Gold(Struct):
     core: str = ""
     wraps: list[str] = field(default_factory=lambda: [PLAIN])
     known: bool = False
+
+    @property
+    def bare(self) -> bool:
+        """Whether the core is nothing but the answer, without the form that it is given in."""
+        return (self.known or self.wraps != [PLAIN]) and not self.prose
+
+    @property
+    def prose(self) -> bool:
+        """Whether the answer is a sentence: another one may be as right."""
+        return len(self.core.split()) > SENTENCE
 
     @property
     def transcript(self) -> list[Message]:

@@ -22,7 +22,7 @@ _SOME = 0.03
 _NUMBERS = re.compile(r"\d+(?:\.\d+)?")
 _LABEL = (
     r"(?:answer|solution|secret|expected|ground[_ ]?truth|gold|correct|result|target|key|hint)"
-    r"\w*[\"'*]*\s*(?:is|was|=|:|->)?\s*[\"'$*(\[]*(?:\\boxed\{)?"
+    r"\w*[\"'*]*\s*(?:is|was|=|:|->)\s*[\"'$*(\[]*(?:\\boxed\{)?"
 )
 _HIDDEN = r"(?:<!--|\[hidden|\(hidden|//)[^\n]{0,80}?"
 

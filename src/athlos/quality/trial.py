@@ -85,6 +85,7 @@ class Trial:
     async def run(self) -> None:
         """Right answers, attacks and probes of tools."""
         before = _class_state(self._env)
+        canary.take()
         self.golds = await find_golds(self._player, self._tasks, self._env.pass_threshold)
         if self._judged:
             self.golds.tried = self.golds.missed = 0
@@ -133,7 +134,9 @@ class Trial:
         others = self.golds.each[number + 1 :] + self.golds.each[:number]
         if gold.short:
             cores = [other.core for other in others if other.core]
-            found += answer_attacks(gold.core, cores, _options(task), gold.wraps, prompt)
+            found += answer_attacks(
+                gold.core, cores, _options(task), gold.wraps, prompt, bare=gold.bare
+            )
         own = _frozen_turns(gold)
         for other in [o for o in others if o.played is not None and _frozen_turns(o) != own][:2]:
             if not gold.core or not other.core or not same(gold.core, other.core):

@@ -5,12 +5,13 @@ have them.
 """
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
 __all__ = ["expected_nodes", "read_node_list", "set_f1"]
 
-_MARKER = "Final Answer:"
+_OPENING = re.compile(r"Final Answer:\s*\[")
 
 
 def read_node_list(text: str, *, drop_quotes: bool = False) -> list[str] | None:
@@ -26,16 +27,13 @@ def read_node_list(text: str, *, drop_quotes: bool = False) -> list[str] | None:
     if not lines:
         return None
     line = lines[-1]
-    end = line.rfind("]")
-    start = -1
-    while (start := line.find(_MARKER, start + 1)) >= 0:
-        content = line[start + len(_MARKER) : end].lstrip() if end > start else ""
-        if content.startswith("["):
-            items = [item.strip() for item in content[1:].split(",")]
-            if drop_quotes:
-                items = [item.strip("\"'").strip() for item in items]
-            return [item for item in items if item]
-    return None
+    opening, end = _OPENING.search(line), line.rfind("]")
+    if opening is None or end < opening.end():
+        return None
+    items = [item.strip() for item in line[opening.end() : end].split(",")]
+    if drop_quotes:
+        items = [item.strip("\"'").strip() for item in items]
+    return [item for item in items if item]
 
 
 def expected_nodes(expected: Any) -> set[str]:

@@ -12,9 +12,10 @@ from typing import Any
 from athlos.engine.garbage import collect_garbage
 from athlos.errors import AthlosError
 from athlos.serve.counters import Counters
-from athlos.serve.mount import Mount, Request, Route
+from athlos.serve.mount import Mount
 from athlos.serve.refused import Refused, refused
 from athlos.serve.replays import Answered, Replays
+from athlos.serve.route import Request, Route
 from athlos.timeouts import time_limit
 
 __all__ = ["App", "Head", "Receive", "Scope", "Send"]

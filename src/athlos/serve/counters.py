@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from athlos.serve.mount import Route
+from athlos.serve.route import Route
 
 __all__ = ["Counters", "exposition"]
 

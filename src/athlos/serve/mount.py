@@ -6,11 +6,11 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import msgspec
 
@@ -23,14 +23,15 @@ from athlos.errors import AgentError, AthlosError, ConfigError
 from athlos.models.client import Model
 from athlos.responses import response, tool_item, write_items
 from athlos.serve.aggregate import aggregate
+from athlos.serve.dialogue import Dialogue
 from athlos.serve.policies import Policies
 from athlos.serve.refused import Refused, refused
 from athlos.serve.replays import Answered, Replays
+from athlos.serve.route import Handler, Receive, Request, Route
 from athlos.serve.rows import (
     PARAMS,
     RESPONSE,
     Answer,
-    Fields,
     Row,
     read_answer,
     read_fields,
@@ -38,18 +39,17 @@ from athlos.serve.rows import (
     read_value,
     signature,
 )
-from athlos.serve.session import Dialogue, Elsewhere, Router, Session
+from athlos.serve.scored import extra, scored, text
+from athlos.serve.session import Elsewhere, Router, Session
 from athlos.serve.sessions import Closed, Sessions
 from athlos.serve.walk import Replay
 from athlos.timeouts import time_limit
 from athlos.types import Failure, Message, Rollout, Timing
 
-__all__ = ["POSTS", "Mount", "Request", "Route"]
+__all__ = ["Mount"]
 
 POSTS = ("seed_session", "verify", "aggregate_metrics", "reset", "step", "close")
-AGENT_POSTS = ("run", "v1/responses")
 _RESERVED = frozenset({*POSTS, "run", "mcp"})
-_KEPT = frozenset({PARAMS, RESPONSE, "verifier_metadata", "agent_ref"})
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 _STEP_ID = "_ng_step_request_id"
 _LAST = 65.0  # seconds for `teardown`
@@ -58,48 +58,6 @@ _TEXT = b"text/plain; charset=utf-8"
 _OK = b'{"status":"ok"}'
 
 _encode = msgspec.json.Encoder().encode
-
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
-
-
-class Request(NamedTuple):
-    """What a handler needs of a request.
-
-    Attributes:
-        session: Name of the session that it is for; "" if it names none.
-        cookie: Whether that came as a cookie.
-        keyed: Whether a client that lost the reply will ask for it again.
-        receive: Tells when the client goes away.
-        path: As it was asked for.
-    """
-
-    body: bytes
-    session: str
-    cookie: bool
-    keyed: bool
-    receive: Receive
-    path: str = ""
-
-
-Handler = Callable[[Request], Awaitable[Answered]]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Route:
-    """An endpoint.
-
-    Attributes:
-        label: Of its metrics.
-        timeout: Seconds; None if the attempt's own deadline is the limit.
-        mount: The environment it is of.
-        begins: Whether it begins an attempt.
-    """
-
-    handler: Handler
-    label: str
-    timeout: float | None
-    mount: Mount | None = None
-    begins: bool = False
 
 
 class Mount:
@@ -249,7 +207,7 @@ class Mount:
         session.seed = signature(fields)
         body = b"{}"
         if session.opening:  # what `setup` has to say; the row does not have it
-            body = _encode({"observation": _text(session.opening)})
+            body = _encode({"observation": text(session.opening)})
         return Answered(200, body, session=session.name, fresh=True)
 
     async def _tool(self, name: str, request: Request) -> Answered:
@@ -260,8 +218,8 @@ class Mount:
             arguments = request.body.decode()
         except UnicodeDecodeError:
             raise Refused(400, "invalid_json", "the body is not UTF-8") from None
-        text, status = await session.call(name, arguments)
-        return Answered(status, text.encode(), _TEXT, session.name)
+        said, status = await session.call(name, arguments)
+        return Answered(status, said.encode(), _TEXT, session.name)
 
     async def _unknown(self, request: Request) -> Answered:
         return await self._tool(request.path.rpartition("/")[2], request)
@@ -273,24 +231,24 @@ class Mount:
         answer = read_answer(fields)
         if not request.session:
             rollout = await self._replay(read_row(fields, self.env), answer)
-            return _scored(fields, _extra(rollout), "")
+            return scored(fields, extra(rollout), "")
         found = self._sessions.get(request.session)
         signed = signature(fields)
         if isinstance(found, Closed) and found.signed == signed:
-            return _scored(fields, found.extra, request.session)
+            return scored(fields, found.extra, request.session)
         session = self._find(request)
         if isinstance(session, Dialogue):
             raise Refused(409, "wrong_flavour", "this session goes by /step, which has the reward")
         same = {name: value for name, value in signed.items() if name != RESPONSE} == session.seed
         row = session.row if same else read_row(fields, self.env)
         try:
-            extra = _extra(await session.score(answer, row))
-            self._sessions.forget(session, Closed("it has been scored", signed, extra))
+            added = extra(await session.score(answer, row))
+            self._sessions.forget(session, Closed("it has been scored", signed, added))
         except Refused:
             if session.settled.done():
                 self._sessions.forget(session, Closed("it failed", failure=session.failed()))
             raise
-        return _scored(fields, extra, session.name)
+        return scored(fields, added, session.name)
 
     async def _replay(self, row: Row, answer: Answer) -> Rollout:
         """Scores a conversation of which nothing happened here."""
@@ -337,7 +295,7 @@ class Mount:
             lambda name: Dialogue(name, self._routed, self._router, row, self._loop)
         )
         info = {"supports_explicit_close": True, "supports_step_idempotency": True}
-        value = {"observation": _text(session.opening), "info": info}
+        value = {"observation": text(session.opening), "info": info}
         return Answered(200, _encode(value), session=session.name, fresh=True)
 
     async def _step(self, request: Request) -> Answered:
@@ -375,7 +333,7 @@ class Mount:
             info |= {"stop_reason": rollout.stop_reason, "reward_components": rollout.rewards,
                      "metrics": rollout.metrics}  # fmt: skip
         value = {
-            "observation": _text(others),
+            "observation": text(others),
             "reward": rollout.reward if rollout is not None else 0.0,
             "terminated": rollout is not None and rollout.status == "completed",
             "truncated": rollout is not None and rollout.status == "truncated",
@@ -402,7 +360,7 @@ class Mount:
                 watch.cancel()
             release()
         fields[RESPONSE] = msgspec.Raw(_encode(self._trajectory(rollout, row.task.messages())))
-        return _scored(fields, _extra(rollout), "")
+        return scored(fields, extra(rollout), "")
 
     async def _responses(self, request: Request) -> Answered:
         params = {name: read_value(raw, name) for name, raw in read_fields(request.body).items()}
@@ -501,34 +459,6 @@ def _no_session(request: Request) -> Refused:
         said = "this needs a session: POST /seed_session first, and send its cookie back"
         return Refused(404, "no_session", said)
     return Refused(404, "no_such_session", "there is no such session here")
-
-
-def _extra(rollout: Rollout) -> dict[str, Any]:
-    """What scoring adds to a row; numbers stand on the top level, where aggregation finds them."""
-    found: dict[str, Any] = {}
-    for source in (rollout.extra, rollout.metrics, rollout.rewards):
-        for name, value in source.items():
-            if name not in _KEPT and not name.startswith("_ng_"):
-                found[name] = value
-    if rollout.extra:
-        try:
-            _encode(rollout.extra)
-        except (TypeError, ValueError, RecursionError):
-            for name in rollout.extra:  # an author may keep anything there
-                found.pop(name, None)
-    found["status"] = rollout.status
-    found["stop_reason"] = rollout.stop_reason
-    found["reward_components"] = rollout.rewards
-    found["reward"] = rollout.reward
-    return found
-
-
-def _scored(fields: Fields, extra: Mapping[str, Any], session: str) -> Answered:
-    return Answered(200, _encode({**fields, **extra}), session=session)
-
-
-def _text(messages: list[Message]) -> str | None:
-    return "\n\n".join(message.text for message in messages) if messages else None
 
 
 async def _watch(receive: Receive, job: Job) -> None:

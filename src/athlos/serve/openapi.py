@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from athlos._version import __version__
-from athlos.serve.mount import Mount, Route
+from athlos.serve.mount import Mount
+from athlos.serve.route import Route
 
 __all__ = ["describe"]
 

@@ -7,9 +7,9 @@ import zlib
 from typing import Any
 
 from athlos.serve.app import Scope
-from athlos.serve.mount import Route
 from athlos.serve.refused import Refused
 from athlos.serve.replays import Answered
+from athlos.serve.route import Route
 from athlos.timeouts import time_limit
 
 __all__ = ["Relay"]

@@ -25,12 +25,13 @@ from athlos.registry import load
 from athlos.serve.app import App, Scope
 from athlos.serve.counters import exposition
 from athlos.serve.head import config_yaml, instances
-from athlos.serve.mount import Mount, Request, Route
+from athlos.serve.mount import Mount
 from athlos.serve.openapi import describe
 from athlos.serve.options import Options, is_loopback
 from athlos.serve.policies import Policies, make_model
 from athlos.serve.relay import Relay
 from athlos.serve.replays import Answered, Replays
+from athlos.serve.route import Request, Route
 from athlos.serve.sessions import Sessions
 from athlos.timeouts import time_limit
 

@@ -4,7 +4,7 @@ from difflib import SequenceMatcher
 from itertools import islice
 
 import pytest
-from tests.envs.golden import play, reward
+from tests.envs.golden import play, play_all
 
 import athlos
 from athlos import ConfigError
@@ -44,8 +44,9 @@ CASES = [
 
 
 def test_golden_cases():
-    for info, answer, expected in CASES:
-        assert reward("equivalence_rule", info, answer) == pytest.approx(expected), (info, answer)
+    played = play_all("equivalence_rule", [(info, answer) for info, answer, _ in CASES])
+    for case, rollout in zip(CASES, played, strict=True):
+        assert rollout.reward == pytest.approx(case[2]), case
 
 
 def test_the_rule_may_be_a_setting_and_a_row_of_nemo_gym_is_read():
@@ -64,11 +65,12 @@ def test_a_comparison_that_takes_too_long_is_wrong_and_says_so(monkeypatch):
 
 def test_the_expected_text_scores_and_the_prompt_does_not():
     env = athlos.load("equivalence_rule")
-    for task in islice(env.tasks(env.make_config(), "test"), 5):
-        gold = task.info["expected_answer"]
-        assert play("equivalence_rule", task, gold).reward == 1
-        assert play("equivalence_rule", task, task.prompt).reward == 0
-        assert gold not in task.prompt
+    tasks = list(islice(env.tasks(env.make_config(), "test"), 50))
+    assert not any(task.info["expected_answer"] in task.prompt for task in tasks)
+    cases = [(task, task.info["expected_answer"]) for task in tasks]
+    assert {rollout.reward for rollout in play_all("equivalence_rule", cases)} == {1.0}
+    cases = [(task, task.prompt) for task in tasks]
+    assert {rollout.reward for rollout in play_all("equivalence_rule", cases)} == {0.0}
 
 
 def test_a_level_that_is_not_there():

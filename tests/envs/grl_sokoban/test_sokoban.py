@@ -1,7 +1,5 @@
 """Golden cases of `grl_sokoban`."""
 
-from collections import deque
-
 import pytest
 from tests.envs.golden import play
 
@@ -10,6 +8,7 @@ from athlos import Message, Task
 from athlos.envs.grl_sokoban import read_move
 from athlos.envs.grl_sokoban.numpy_draws import NumpyDraws
 from athlos.envs.grl_sokoban.rooms import make_room
+from athlos.envs.grl_sokoban.solve import fewest_moves
 
 NAMES = ["Up", "Down", "Left", "Right"]
 
@@ -67,24 +66,6 @@ def test_the_first_tag_counts_else_the_first_word(text, move):
     assert read_move(text) == move
 
 
-def solution(env):
-    """The shortest way to solve a room, by breadth-first search."""
-    start = tuple(map(tuple, env.state))
-    queue, seen = deque([(start, [])]), {start}
-    while queue:
-        state, path = queue.popleft()
-        for move in range(4):
-            env.state, env.on_target = [list(row) for row in state], 0
-            env.step(move)
-            if env.solved:
-                return [*path, move]
-            now = tuple(map(tuple, env.state))
-            if now not in seen:
-                seen.add(now)
-                queue.append((now, [*path, move]))
-    return None
-
-
 def test_every_level_can_be_solved_and_solving_it_passes():
     cls = athlos.load("grl_sokoban")
     for task in list(cls.tasks(cls.make_config({"size": 9}), "train")):
@@ -93,7 +74,7 @@ def test_every_level_can_be_solved_and_solving_it_passes():
         boxes = task.info["num_boxes"]
         assert env.view().count("X") == boxes
         assert env.on_target == 0
-        path = solution(env)
+        path = fewest_moves(env.fixed, env.state)
         answers = [f"<action>{NAMES[move]}</action>" for move in path]
         rollout = play("grl_sokoban", task, *answers)
         # every step costs; a box may have to leave its target on the way

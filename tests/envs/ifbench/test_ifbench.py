@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from itertools import islice
 
 import pytest
-from tests.envs.golden import play, reward
+from tests.envs.golden import play, play_all, reward
 
 import athlos
 from athlos import ConfigError
@@ -55,8 +55,8 @@ CASES = [
 
 
 def test_golden_cases_strict_and_loose():
-    for info, answer, strict, loose in CASES:
-        rollout = play("ifbench", athlos.Task("?", info), answer)
+    played = play_all("ifbench", [(info, answer) for info, answer, *_ in CASES])
+    for (info, answer, strict, loose), rollout in zip(CASES, played, strict=True):
         assert (rollout.reward, rollout.metrics["reward_loose"]) == (strict, loose), (info, answer)
 
 
@@ -77,10 +77,11 @@ def test_the_grading_mode_may_be_a_setting():
 
 def test_the_sample_answer_scores_and_neither_the_prompt_nor_useless_answers_do():
     env = athlos.load("ifbench")
-    for task in islice(env.tasks(env.make_config(), "test"), 10):
-        assert play("ifbench", task, task.info["sample_answer"]).reward == 1
-        for wrong in (task.prompt, *USELESS):
-            assert play("ifbench", task, wrong).reward == 0, (task, wrong)
+    tasks = list(islice(env.tasks(env.make_config(), "test"), 15))
+    good = play_all("ifbench", [(task, task.info["sample_answer"]) for task in tasks])
+    assert {rollout.reward for rollout in good} == {1.0}
+    wrong = [(task, answer) for task in tasks for answer in ("", task.prompt, *USELESS)]
+    assert {rollout.reward for rollout in play_all("ifbench", wrong)} == {0.0}
 
 
 def test_levels_and_splits():

@@ -3,7 +3,7 @@ r"""Golden cases of `instruction_following`."""
 from itertools import islice
 
 import pytest
-from tests.envs.golden import play, reward
+from tests.envs.golden import play, play_all, reward
 
 import athlos
 from athlos import ConfigError, Message
@@ -60,8 +60,9 @@ CASES = [
 
 
 def test_golden_cases():
-    for info, answer, expected in CASES:
-        assert reward("instruction_following", info, answer) == expected, (info, answer)
+    played = play_all("instruction_following", [(info, answer) for info, answer, _ in CASES])
+    for case, rollout in zip(CASES, played, strict=True):
+        assert rollout.reward == case[2], case
 
 
 def test_both_places_of_a_row_and_the_nested_one_wins():
@@ -99,10 +100,11 @@ def test_a_check_without_end_is_wrong_and_says_so(monkeypatch):
 
 def test_the_sample_answer_scores_and_neither_the_prompt_nor_useless_answers_do():
     env = athlos.load("instruction_following")
-    for task in islice(env.tasks(env.make_config(), "test"), 10):
-        assert play("instruction_following", task, task.info["sample_answer"]).reward == 1
-        for wrong in (task.prompt, *USELESS):
-            assert play("instruction_following", task, wrong).reward == 0, (task, wrong)
+    tasks = list(islice(env.tasks(env.make_config(), "test"), 15))
+    good = play_all("instruction_following", [(task, task.info["sample_answer"]) for task in tasks])
+    assert {rollout.reward for rollout in good} == {1.0}
+    wrong = [(task, answer) for task in tasks for answer in ("", task.prompt, *USELESS)]
+    assert {rollout.reward for rollout in play_all("instruction_following", wrong)} == {0.0}
 
 
 def test_levels_and_splits():

@@ -3,7 +3,7 @@ r"""Golden cases of `math_with_autograder`, with a scripted judge."""
 import asyncio
 
 import pytest
-from tests.envs.golden import play, reward
+from tests.envs.golden import play, play_all
 
 import athlos
 from athlos import ConfigError
@@ -29,9 +29,9 @@ CASES = [
 
 
 def test_golden_cases_of_the_library():
-    for gold, answer, expected in CASES:
-        found = reward("math_with_autograder", {"expected_answer": gold}, answer)
-        assert found == expected, (gold, answer)
+    cases = [({"expected_answer": gold}, answer) for gold, answer, _ in CASES]
+    for case, rollout in zip(CASES, play_all("math_with_autograder", cases), strict=True):
+        assert rollout.reward == case[2], case
 
 
 def judged(answer, *verdicts, gold="all even numbers"):

@@ -57,6 +57,18 @@ def test_an_unknown_match_type_is_no_reward_of_zero():
         env.correct(rollout)
 
 
+def test_listed_rows():
+    info = {"expected_answer": "B", "eval_type": "multichoice", "listed": 1}
+    assert reward("ruler2", info, r"\boxed{B}") == 1
+    for wrong in (r"\boxed{B, or so}", "Answer: B", r"<think>\boxed{B}</think>"):
+        assert reward("ruler2", info, wrong) == 0
+    info = {"expected_answer": ["a1", "b2"], "listed": 2}
+    assert reward("ruler2", info, "Answer: b2, a1") == 1
+    assert reward("ruler2", info, "Answer: b2") == 0.5
+    for wrong in ("Answer: a1, b2, c3", "a1, b2", "<think>Answer: a1, b2</think>"):
+        assert reward("ruler2", info, wrong) == 0
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_its_answer_and_repeating_the_prompt_is_not_one(kind):
     env = athlos.load("ruler2")

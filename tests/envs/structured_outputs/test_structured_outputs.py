@@ -4,10 +4,10 @@ import json
 from itertools import islice
 
 import pytest
-from tests.envs.golden import play, reward
+from tests.envs.golden import play, play_all, reward
 
 import athlos
-from athlos import ConfigError, Message, Task
+from athlos import ConfigError, Message
 from athlos.envs.structured_outputs.records import record, written
 from athlos.rows import row_to_task
 from athlos.scoring.data_formats import strict_schema
@@ -96,8 +96,8 @@ CASES = [
 
 
 def test_golden_cases():
-    for info, answer, error in CASES:
-        rollout = play("structured_outputs", Task("?", info), answer)
+    played = play_all("structured_outputs", [(info, answer) for info, answer, _ in CASES])
+    for (info, answer, error), rollout in zip(CASES, played, strict=True):
         found = rollout.extra.get("error_type", "")
         assert (rollout.reward, found) == (float(not error), error), (info, answer, rollout.extra)
         assert len(rollout.extra.get("error_message", "")) <= 200
@@ -126,8 +126,8 @@ CALLS = [
 
 
 def test_golden_cases_of_tool_calls():
-    for info, answer, error in CALLS:
-        rollout = play("structured_outputs", Task("?", info), answer)
+    played = play_all("structured_outputs", [(info, answer) for info, answer, _ in CALLS])
+    for (info, answer, error), rollout in zip(CALLS, played, strict=True):
         found = rollout.extra.get("error_type", "")
         assert (rollout.reward, found) == (float(not error), error), (info, answer, rollout.extra)
 
@@ -162,10 +162,12 @@ def test_a_schema_is_made_strict_everywhere_but_under_alternatives():
 def test_the_sample_answer_scores_and_neither_the_prompt_nor_others_do(data_format):
     env = athlos.load("structured_outputs")
     config = env.make_config({"format": data_format})
-    for task in islice(env.tasks(config, "test"), 15):
-        assert play("structured_outputs", task, task.info["sample_answer"]).reward == 1, task
-    for wrong in (task.prompt, "I cannot help with that.", "{}", "a,b\n1,2", "x: 1"):
-        assert play("structured_outputs", task, wrong).reward == 0, wrong
+    tasks = list(islice(env.tasks(config, "test"), 15))
+    good = play_all("structured_outputs", [(task, task.info["sample_answer"]) for task in tasks])
+    assert {rollout.reward for rollout in good} == {1.0}
+    wrong = ("I cannot help with that.", "{}", "a,b\n1,2", "x: 1")
+    cases = [(task, answer) for task in tasks for answer in (task.prompt, *wrong)]
+    assert {rollout.reward for rollout in play_all("structured_outputs", cases)} == {0.0}
 
 
 def test_levels_and_splits():

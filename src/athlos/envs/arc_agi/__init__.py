@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Literal
 
 from athlos import Config as BaseConfig
 from athlos import Environment, Rollout, Task, reward
@@ -24,6 +24,11 @@ class ArcAgi(Environment):
     """Apply a rule that a few pairs of grids show."""
 
     version = "1"
+    check_exceptions: ClassVar[Mapping[str, str]] = {
+        "attack.near_miss": "the text is searched for a grid, whatever is around it, as elsewhere",
+        "attack.mention": "the same: the grid may stand in a sentence",
+        "attack.think_tags": "all text is read, as elsewhere; a server can keep thoughts out of it",
+    }
 
     class Config(BaseConfig):
         """Settings.

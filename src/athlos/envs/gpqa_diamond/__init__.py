@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from athlos import Config as BaseConfig
 from athlos import Environment, Rollout, Task, reward
@@ -20,6 +20,11 @@ class GpqaDiamond(Environment):
     """Choose the one right option of a science question."""
 
     version = "1"
+    check_exceptions: ClassVar[dict[str, str]] = {
+        "attack.echo": "the last capital that stands alone in a box counts, as elsewhere",
+        "attack.options": "the same: the prompt is put into a box with them",
+        "attack.think_tags": "all text is read, as elsewhere; a server can keep thoughts out of it",
+    }
 
     class Config(BaseConfig):
         """Settings.

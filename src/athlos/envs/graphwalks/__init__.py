@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from random import Random
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Environment, Rollout, Task, reward
@@ -28,6 +28,10 @@ class Graphwalks(Environment):
     """Follow the edges of a long graph."""
 
     version = "1"
+    check_exceptions: ClassVar[Mapping[str, str]] = {
+        "attack.near_miss": "the last line is searched for the list, and may go on, as elsewhere",
+        "attack.mention": "the same: the list may stand in a sentence",
+    }
 
     class Config(BaseConfig):
         """Settings.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 import msgspec
 
@@ -46,6 +47,9 @@ class GrlSokoban(Environment):
 
     version = "1"
     pass_threshold = 5.0  # only a solved room is worth that
+    check_exceptions: ClassVar[Mapping[str, str]] = {
+        "attack.other_gold": "moves that solve another room may solve this one, too",
+    }
 
     class Config(BaseConfig):
         """Settings.

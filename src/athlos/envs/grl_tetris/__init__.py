@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 import msgspec
 
@@ -37,6 +38,9 @@ class GrlTetris(Environment):
 
     version = "1"
     pass_threshold = 1.0
+    check_exceptions: ClassVar[Mapping[str, str]] = {
+        "attack.other_gold": "moves that win another game may win this one, too",
+    }
 
     class Config(BaseConfig):
         """Settings.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 # needed by some checks: missed when the environment is loaded, loaded before a first verification
 import emoji  # noqa: F401
@@ -25,6 +25,11 @@ class InstructionFollowing(Environment):
     """Write a text that obeys several instructions."""
 
     version = "1"
+    check_exceptions: ClassVar[dict[str, str]] = {
+        "attack.characters": "any text that follows the instructions is right",
+        "attack.long": "any text that follows the instructions is right",
+        "attack.other_gold": "any text that follows the instructions is right",
+    }
 
     class Config(BaseConfig):
         """Settings.

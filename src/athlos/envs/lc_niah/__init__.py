@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from random import Random
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from athlos import Config as BaseConfig
 from athlos import Environment, Rollout, Task, reward
@@ -31,6 +31,10 @@ class LcNiah(Environment):
     """Find what a long text says of one thing."""
 
     version = "1"
+    check_exceptions: ClassVar[Mapping[str, str]] = {
+        "attack.near_miss": "the last line is searched for the list, and may go on, as elsewhere",
+        "attack.mention": "the same: the list may stand in a sentence",
+    }
 
     class Config(BaseConfig):
         """Settings.

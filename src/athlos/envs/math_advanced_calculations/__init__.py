@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 from athlos import Config as BaseConfig
 from athlos import Environment, Message, Rollout, Task, ToolError, reward, tool
@@ -25,6 +25,9 @@ class MathAdvancedCalculations(Environment):
     """Compute with a calculator that follows rules of its own."""
 
     version = "1"
+    check_exceptions: ClassVar[Mapping[str, str]] = {
+        "attack.arguments": "other arguments may have the same result, which is what counts",
+    }
 
     class Config(BaseConfig):
         """Settings.

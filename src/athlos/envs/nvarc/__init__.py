@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Environment, Rollout, Task, reward
@@ -32,6 +32,10 @@ class Nvarc(Environment):
     """Apply a rule that a few pairs of grids show, or write it down as a program."""
 
     version = "1"
+    check_exceptions: ClassVar[Mapping[str, str]] = {
+        "attack.near_miss": "the text is searched for a grid, whatever is around it, as elsewhere",
+        "attack.mention": "the same: the grid may stand in a sentence",
+    }
 
     class Config(BaseConfig):
         """Settings.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Environment, Rollout, Task, reward
 from athlos.envs.seeds import split_seeds
 from athlos.envs.texts import drop_open_thought
+from athlos.scoring.reasoning_gym import score_answer
 from athlos.scoring.tagged import tagged_answer
 
 _FORMAT = "Put your final answer between <answer> and </answer>."
@@ -26,6 +27,10 @@ class ReasoningGym(Environment):
     """Answer questions of many procedural data sets."""
 
     version = "1"
+    check_exceptions: ClassVar[Mapping[str, str]] = {
+        "attack": "the library's own scorers, some of which give credit for what is nearly right",
+        "tasks": "the library's own generators, some of which have few tasks",
+    }
 
     class Config(BaseConfig):
         """Settings.
@@ -83,10 +88,7 @@ class ReasoningGym(Environment):
             scorers: Any = self.shared
             dataset = scorers[name] = scorers.get(name) or _dataset(name, 0)
             entry = info
-        try:
-            return float(dataset.score_answer(answer, entry))
-        except Exception:  # noqa: BLE001 - the scorers stumble over malformed answers in many ways
-            return 0.0
+        return score_answer(name, dataset, answer, entry)
 
 
 def _dataset(name: str, seed: int) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Environment, Rollout, Task, metric, reward
@@ -12,14 +13,21 @@ from athlos.envs.seeds import split_seeds
 from athlos.envs.texts import all_text
 from athlos.scoring.listed import listed_matches
 from athlos.scoring.overlap import contained
+from athlos.scoring.thinking import without_thoughts
 
 _ANY = ("qa_1", "qa_2")
+_SHARE = "stands for one of several values; the others earn their share, as elsewhere"
 
 
 class Ruler(Environment):
     """Answer a question on a long text."""
 
     version = "1"
+    check_exceptions: ClassVar[Mapping[str, str]] = {
+        "attack.empty": _SHARE,
+        "attack.whitespace": _SHARE,
+        "attack.random": _SHARE,
+    }
 
     class Config(BaseConfig):
         """Settings.
@@ -62,7 +70,7 @@ class Ruler(Environment):
         outputs = [str(output) for output in info["outputs"]]
         text = all_text(rollout).strip()
         if info.get("listed"):
-            return listed_matches(text, outputs, int(info["listed"]))
+            return listed_matches(without_thoughts(text), outputs, int(info["listed"]))
         return contained(text, outputs) if text else [False] * len(outputs)
 
     def oracle(self) -> str:

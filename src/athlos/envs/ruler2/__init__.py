@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Environment, Rollout, Task, VerifierError, reward
@@ -11,15 +11,24 @@ from athlos.envs.haystack import check_length
 from athlos.envs.ruler2.kinds import KINDS, made_for
 from athlos.envs.seeds import split_seeds
 from athlos.envs.texts import all_text
+from athlos.scoring.boxed import last_boxed
 from athlos.scoring.listed import listed_matches
 from athlos.scoring.overlap import soft_match, without_documents
 from athlos.scoring.relaxed_choice import relaxed_choice
+from athlos.scoring.thinking import without_thoughts
+
+_SHARE = "stands for one of several values; the others earn their share, as elsewhere"
 
 
 class Ruler2(Environment):
     """Answer a question on a long text."""
 
     version = "1"
+    check_exceptions: ClassVar[Mapping[str, str]] = {
+        "attack.empty": _SHARE,
+        "attack.whitespace": _SHARE,
+        "attack.random": _SHARE,
+    }
 
     class Config(BaseConfig):
         """Settings.
@@ -64,10 +73,14 @@ class Ruler2(Environment):
         info = self.task.info
         expected: Any = info["expected_answer"]
         text = all_text(rollout)
+        if info.get("listed"):
+            text = without_thoughts(text)
         if not text.strip():
             return 0.0
         if info.get("eval_type", "ruler2") == "multichoice":
-            letter = relaxed_choice(text)
+            # of a row that says so the box has the letter and nothing else
+            boxed = (last_boxed(text) or "").strip() or None
+            letter = boxed if info.get("listed") else relaxed_choice(text)
             rollout.extra["extracted_answer"] = letter
             return float(letter is not None and letter == str(expected).strip().upper())
         wanted = [str(one) for one in (expected if isinstance(expected, list) else [expected])]

@@ -90,7 +90,8 @@ def _documents(rng: Random, room: int, grade: str) -> Made:
             f"{letter}: {one}" for letter, one in zip(_LETTERS, options, strict=True)
         )
         end = "End with the letter of the right town in a box, \\boxed{letter}."
-        info = {"expected_answer": _LETTERS[options.index(town)], "eval_type": "multichoice"}
+        letter = _LETTERS[options.index(town)]
+        info = {"expected_answer": letter, "eval_type": "multichoice", "listed": 1}
         return Made(f"{ask}\n\n{listed}\n\n{end}", info)
     end = _LINE.format(what="the name of the town")
     if two_steps:

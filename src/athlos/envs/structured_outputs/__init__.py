@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 # the checks need them: missed when the environment is loaded, loaded before a first verification
 import openapi_schema_validator  # noqa: F401
@@ -48,6 +48,9 @@ class StructuredOutputs(SingleStep):
     """Write data that a schema describes."""
 
     version = "1"
+    check_exceptions: ClassVar[dict[str, str]] = {
+        "attack.other_gold": "any data of the schema are right, and tasks may share one",
+    }
 
     class Config(BaseConfig):
         """Settings.

@@ -39,6 +39,9 @@ _TOWNS = ["Porto", "Graz", "Turku", "Bergen", "Gent", "Split", "Brno", "Vilnius"
 _TRADES = ["baker", "surveyor", "nurse", "luthier", "gardener", "welder", "teacher", "pilot"]
 _SKILLS = ["chess", "sailing", "first aid", "welding", "Latin", "juggling", "archery", "pottery"]
 
+_FIRST = ["club", "team", "shop", "tour", "camp", "fair", "guild", "crew", "class", "panel"]
+_SECOND = ["entry", "card", "sheet", "file", "form", "line", "slot", "badge", "pass", "sign"]
+
 _FIELDS: list[tuple[str, str, Callable[[Random], Any], str]] = [
     ("name", "string", lambda rng: f"{rng.choice(_NAMES)} {rng.choice(_SURNAMES)}", "Name: {}."),
     ("age", "integer", lambda rng: rng.randint(19, 80), "The age is {}."),
@@ -56,12 +59,13 @@ def record(seed: int, level: int, data_format: DataFormat) -> Record:
 
 
 def _drawn(rng: Random, level: int, data_format: DataFormat) -> Record:
+    before = f"{rng.choice(_FIRST)}_{rng.choice(_SECOND)}_"  # so that tasks differ in their form
     if data_format == "csv":
-        rows = [_flat(rng, level) for _ in range(level + 1)]
+        rows = [_flat(rng, level, before) for _ in range(level + 1)]
         text = "\n".join(f"Entry {n}: {said}" for n, (said, _, _) in enumerate(rows, start=1))
         schema = {"type": "array", "items": _object(rows[0][1]), "minItems": level + 1}
         return Record(text, schema, [data for _, _, data in rows])
-    said, properties, data = _flat(rng, level)
+    said, properties, data = _flat(rng, level, before)
     if level == max(LEVELS):
         skills = rng.sample(_SKILLS, 3)
         street, number = f"{rng.choice(_SURNAMES)} Street", rng.randint(1, 90)
@@ -80,11 +84,13 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
-def _flat(rng: Random, level: int) -> tuple[str, dict[str, Any], dict[str, Any]]:
+def _flat(rng: Random, level: int, before: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
     fields = _FIELDS[: 3 if level == 1 else 6]
-    data = {name: make(rng) for name, _, make, _ in fields}
-    said = " ".join(text.format(str(data[name])) for name, _, _, text in fields)
-    return said, {name: {"type": kind} for name, kind, _, _ in fields}, data
+    values = [make(rng) for _, _, make, _ in fields]
+    said = " ".join(field[3].format(value) for field, value in zip(fields, values, strict=True))
+    names = [before + field[0] for field in fields]
+    properties = {name: {"type": field[1]} for name, field in zip(names, fields, strict=True)}
+    return said, properties, dict(zip(names, values, strict=True))
 
 
 def written(data: Any, data_format: DataFormat) -> str:

@@ -1,0 +1,62 @@
+"""Texts whose formatting is checked: forms of lines, and markers of sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from athlos import Config as BaseConfig
+from athlos import ConfigError, Environment, Rollout, Task, reward
+from athlos.envs.format_verification.forms import form
+from athlos.envs.seeds import split_seeds
+from athlos.envs.texts import all_text
+from athlos.scoring.formatting import match_lines, match_markers
+
+
+class FormatVerification(Environment):
+    """Write a text in the form that is asked for."""
+
+    version = "1"
+
+    class Config(BaseConfig):
+        """Settings.
+
+        Attributes:
+            size: Number of generated tasks.
+        """
+
+        size: int = 300
+
+    @classmethod
+    def tasks(cls, config: Config, split: str) -> Iterator[Task]:
+        """Generated tasks; `train` and `test` have none in common."""
+        for seed in split_seeds(split, config.size):
+            made = form(seed)
+            yield Task(
+                prompt=made.prompt,
+                info={"verifier": made.verifier, "sample_answer": made.sample_answer},
+                id=f"form-{seed}",
+            )
+
+    # a row's patterns may take long on a text made for that
+    @reward(process=True, timeout=15.0, on_timeout=0.0)
+    def formatted(self, rollout: Rollout) -> float:
+        """1 if enough lines have the form, or all markers are there and no others."""
+        verifier: dict[str, Any] = self.task.info.get("verifier") or {}
+        text, kind = all_text(rollout), verifier.get("type")
+        found: Any
+        if kind in ("regex", "inline_prose"):
+            least = int(verifier.get("verify_min_matches", 1))
+            found = match_lines(text, verifier.get("verify_regex") or (), least)
+            details = {**found._asdict(), "min_matches": least}
+        elif kind == "string_match":
+            expected = verifier.get("expected_markers") or []
+            found = match_markers(text, expected, verifier.get("patterns") or ())
+            details = {**found._asdict(), "expected": expected}
+        else:
+            raise ConfigError(
+                f"format_verification: verifier.type is {kind!r:.100}",
+                hint="It must be regex, inline_prose or string_match.",
+            )
+        rollout.extra["match_details"] = details
+        return float(found.passed)

@@ -1,0 +1,114 @@
+"""Every environment of the library can be served, and scores over HTTP as it does in a run."""
+
+import asyncio
+import itertools
+import json
+
+import pytest
+from tests.serve.helpers import serving
+from tests.serve.nemo_gym_client import (
+    Client,
+    Refused,
+    call,
+    gymnasium_agent,
+    say,
+    simple_agent,
+    verify_only,
+)
+
+import athlos
+from athlos import Environment, Message, ToolCall
+from athlos.registry import listing, load
+from athlos.serve.rows import task_to_row
+from athlos.testing import scripted
+from athlos.types import FunctionCall
+
+NAMES = [one.name for one in listing() if one.source == "library"]
+WORDS = ["The answer is \\boxed{A}.", "<answer>up</answer>", '{"answer": 7}', "\n\nFinal answer: 7"]
+
+
+def judges(env):
+    return {role: scripted("[[A=B]] yes") for role in env.roles}
+
+
+async def first_tasks(env, count):
+    found = env.tasks(env.make_config({}), "test")
+    if hasattr(found, "__aiter__"):
+        return [task async for task, _ in _zip(found, range(count))]
+    return list(itertools.islice(found, count))
+
+
+async def _zip(tasks, numbers):
+    numbers = iter(numbers)
+    async for task in tasks:
+        if (number := next(numbers, None)) is None:
+            return
+        yield task, number
+
+
+def scripts(env, task):
+    """Model outputs that do something in most environments, right or wrong."""
+    offered = list(env.tools) if task.tools is None else task.tools
+    calls = [(name, "{}") for name in offered[:3]]
+    for words in WORDS:
+        if calls:
+            yield [calls, words]
+        yield [words]
+
+
+def message(answer):
+    if isinstance(answer, str):
+        return Message("assistant", answer)
+    made = [ToolCall(f"call_{n}", FunctionCall(*pair)) for n, pair in enumerate(answer)]
+    return Message("assistant", tool_calls=made)
+
+
+def items(answer):
+    return say(answer) if isinstance(answer, str) else call(*answer)
+
+
+async def in_a_run(env, task, answers):
+    """The reward of `athlos run`, or the class of its failure."""
+    model = scripted(*(message(answer) for answer in answers))
+    collection = athlos.collect(env, model, tasks=[task], models=judges(load(env)))
+    rewards = [rollout.reward async for rollout in collection]
+    return rewards[0] if rewards else collection.failures[0].failure_class
+
+
+async def over_http(play, server, row, answers):
+    client = Client(server.url, server.token)
+    try:
+        found = await asyncio.to_thread(play, client, row, answers)
+    except Refused as refused:
+        return json.loads(refused.body)["error"]["failure_class"]
+    finally:
+        client.close()
+    return found[0] if isinstance(found, tuple) else found["reward"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rewards_are_those_of_a_run(name):
+    env = load(name)
+
+    async def main():
+        found = []
+        async with serving(name, models=judges(env)) as server:
+            for task in await first_tasks(env, 2):
+                row = task_to_row(task, env)
+                for answers in scripts(env, task):
+                    expected = await in_a_run(name, task, answers)
+                    turns = [items(answer) for answer in answers]
+                    whole = [item for turn in turns for item in turn]
+                    if env.reply is Environment.reply:
+                        ways = ((simple_agent, turns), (verify_only, whole))
+                    else:  # a game goes on until it ends, and the last answer repeats
+                        ways = ((gymnasium_agent, turns + turns[-1:] * 60),)
+                    for play, said in ways:
+                        ours = await over_http(play, server, row, said)
+                        found.append((play.__name__, answers, ours, expected))
+            return found, len(server.sessions)
+
+    found, left = asyncio.run(main())
+    assert [case for case in found if case[2] != case[3]] == []
+    assert len(found) >= 4
+    assert left == 0
