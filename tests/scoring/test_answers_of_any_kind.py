@@ -22,8 +22,8 @@ from athlos.scoring.formatting import match_lines, match_markers
 
 PIECES = st.lists(
     st.sampled_from(
-        ["{", "}", "```", "json\n", '"answer"', ":", "[", "]", "a", " ", "\n", "citation_aa11", "<cite>",
-         "</cite>", ",", "\x00", "é", "`", "*", ".", "the "]
+        ["{", "}", "```", "json\n", '"answer"', ":", "[", "]", "a", " ", "\n", "citation_aa11",
+         "<cite>", "</cite>", ",", "\x00", "é", "`", "*", ".", "the "]
     ),
     max_size=25,
 ).map("".join)  # fmt: skip

@@ -56,7 +56,7 @@ class ReasoningGym(Environment):
                     "question": entry["question"],
                     "answer": entry["answer"],
                     "metadata": {"source_dataset": name, "source_index": 0},
-                    "seed": seed,
+                    "generated_seed": seed,
                 },
                 id=f"{name}-{seed}",
             )
@@ -81,8 +81,8 @@ class ReasoningGym(Environment):
             return 0.0
         info = self.task.info
         name = str((info.get("metadata") or {}).get("source_dataset"))
-        if "seed" in info:  # a scorer needs its entry as the library made it, not as JSON
-            dataset = _dataset(name, int(info["seed"]))
+        if "generated_seed" in info:  # a scorer needs its entry as the library made it, not as JSON
+            dataset = _dataset(name, int(info["generated_seed"]))
             entry = dataset[0]
         else:
             scorers: Any = self.shared
