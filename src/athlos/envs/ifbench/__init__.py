@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 # needed by some checks: missed when the environment is loaded, loaded before a first verification
 import emoji  # noqa: F401
@@ -26,6 +26,16 @@ class Ifbench(Environment):
     """Write a text that obeys unusual instructions."""
 
     version = "1"
+    check_exceptions: ClassVar[dict[str, str]] = {
+        "attack.characters": "any text that follows the instructions is right",
+        "attack.long": "any text that follows the instructions is right",
+        "attack.other_gold": "any text that follows the instructions is right",
+        "attack.near_miss": "any text that follows the instructions is right",
+        "attack.guesses": "any text that follows the instructions is right",
+        "attack.options": "any text that follows the instructions is right",
+        "attack.mention": "any text that follows the instructions is right",
+        "attack.think_tags": "any text that follows the instructions is right",
+    }
 
     class Config(BaseConfig):
         """Settings.

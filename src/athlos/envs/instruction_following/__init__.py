@@ -29,6 +29,11 @@ class InstructionFollowing(Environment):
         "attack.characters": "any text that follows the instructions is right",
         "attack.long": "any text that follows the instructions is right",
         "attack.other_gold": "any text that follows the instructions is right",
+        "attack.near_miss": "any text that follows the instructions is right",
+        "attack.guesses": "any text that follows the instructions is right",
+        "attack.options": "any text that follows the instructions is right",
+        "attack.mention": "any text that follows the instructions is right",
+        "attack.think_tags": "any text that follows the instructions is right",
     }
 
     class Config(BaseConfig):
