@@ -11,6 +11,7 @@ from typing import Any, Literal
 from msgspec import Raw, Struct, field
 
 __all__ = [
+    "NOTHING",
     "Call",
     "Failure",
     "FunctionCall",
@@ -30,6 +31,9 @@ Status = Literal["completed", "truncated"]
 LogprobKind = Literal["processed", "raw", "unknown"]
 TokenMode = Literal["", "capture", "exact"]
 TokenSource = Literal["", "engine", "endpoint", "tokenizer"]
+
+NOTHING = Raw(b"null")
+"""A body that was not kept. Empty JSON text would make a record that nobody can read."""
 SequencePolicy = Literal["fork", "strict", "per_call", "main_only", "realign"]
 
 
@@ -143,8 +147,8 @@ class Call(Struct, omit_defaults=True):
             main one.
         api: The wire that a harness spoke: `chat`, `completions`, `responses` or `messages`.
         request: The body as it was sent, without the messages where these are the rollout's own
-            first `prompt_messages`; empty if it was not kept. `msgspec.json.decode` reads it.
-        response: The body of the reply; empty if it was not kept.
+            first `prompt_messages`; JSON null if it was not kept. `msgspec.json.decode` reads it.
+        response: The body of the reply; JSON null if it was not kept.
     """
 
     prompt_messages: int
@@ -164,8 +168,8 @@ class Call(Struct, omit_defaults=True):
     complete: bool = True
     lineage: str = ""
     api: str = "chat"
-    request: Raw = Raw()
-    response: Raw = Raw()
+    request: Raw = NOTHING
+    response: Raw = NOTHING
 
 
 class Timing(Struct):

@@ -1,11 +1,12 @@
 """Capture and exact mode through whole rollouts, on every dialect and with every drift."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
 
-from athlos import ConfigError, Environment, Model, Task, ToolLoop, collect, reward, tool
+from athlos import ConfigError, Environment, Message, Model, Task, ToolLoop, collect, reward, tool
 from athlos.models.engines import Completion
 from athlos.models.retry import Retry
 from athlos.models.token_modes import Capture, Exact
@@ -73,8 +74,8 @@ def test_capture_knows_the_tokens_of_every_dialect(dialect, source):
             assert (call.token_mode, call.token_source) == ("capture", source)
             assert len(call.prompt_token_ids) == call.usage.prompt_tokens
             assert len(call.logprobs) == len(call.token_ids) == call.usage.completion_tokens
-            assert call.request
-            assert call.response
+            assert json.loads(bytes(call.request))
+            assert json.loads(bytes(call.response))
         assert len(rollout.sequences()) == 1
 
 
@@ -105,7 +106,7 @@ def test_exact_mode_finds_the_endpoint_that_is_there(scale_out, used):
     with stub_server("vllm", tokenizer=TINY, scale_out=scale_out) as stub:
         rollouts, _ = run(stub.url, tokens, tasks=1)
     assert len(rollouts) == 1
-    assert tokens.settings()["engine"] == used
+    assert tokens._engine.name == used
 
 
 @pytest.mark.parametrize("think", [False, True])
@@ -212,8 +213,10 @@ def test_an_audit_blames_what_changed_the_distribution():
     with stub_server("vllm", tokenizer=TINY, logprobs="processed") as stub:
         rollouts, _ = run(stub.url, Exact(str(TINY)), sampling={**SAMPLING, "temperature": 0.5})
         found = replay(stub.url, rollouts)
-    assert not found.passed
-    assert "temperature 0.5" in found.faults[0].verdict
+    assert not (found.passed or found.faults)
+    [(reason, count)] = found.unchecked.items()
+    assert "temperature 0.5 changed the distribution" in reason
+    assert count == 12
 
 
 def test_an_audit_of_rollouts_without_ids_says_so():
@@ -255,3 +258,74 @@ def test_variables_of_the_template_are_rendered_here():
     prompts = [rollouts[0].calls[0].prompt_token_ids for rollouts in (plain, quiet)]
     assert prompts[1][: len(prompts[0])] == prompts[0]
     assert len(prompts[1]) > len(prompts[0])
+
+
+def shuffled(folder):
+    """A tokenizer of the same words under other ids."""
+    made = json.loads((TINY / "tokenizer.json").read_text())
+    words = [w for w, i in sorted(made["model"]["vocab"].items(), key=lambda item: item[1])]
+    swapped = {word: place for place, word in enumerate(words)}
+    swapped[words[500]], swapped[words[20]] = 20, 500
+    for place in range(256, 400, 2):
+        swapped[words[place]], swapped[words[place + 1]] = place + 1, place
+    for place in range(30, 120, 2):
+        swapped[words[place]], swapped[words[place + 1]] = place + 1, place
+    made["model"]["vocab"] = swapped
+    (folder / "tokenizer.json").write_text(json.dumps(made))
+    config = (TINY / "tokenizer_config.json").read_text()
+    (folder / "tokenizer_config.json").write_text(config)
+    return str(folder)
+
+
+def test_the_tokenizer_of_another_model_is_refused(tmp_path):
+    with stub_server("vllm", tokenizer=TINY) as stub, pytest.raises(ConfigError) as caught:
+        run(stub.url, Exact(shuffled(tmp_path)))
+    assert "the tokenizer is not that of tiny" in caught.value.message
+
+
+def test_another_chat_template_is_a_warning(tmp_path, caplog):
+    config = json.loads((TINY / "tokenizer_config.json").read_text())
+    config["chat_template"] = config["chat_template"].replace(
+        "'<|im_start|>assistant\\n' }}\n    {%- if enable",
+        "'<|im_start|>helper\\n' }}\n    {%- if enable",
+    )
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    (tmp_path / "tokenizer.json").write_bytes((TINY / "tokenizer.json").read_bytes())
+    with stub_server("vllm", tokenizer=TINY) as stub:
+        run(stub.url, Exact(str(TINY)), tasks=1)
+        assert not caplog.records
+        run(stub.url, Exact(str(tmp_path)), tasks=1)
+    assert "makes other ids of a conversation" in caplog.text
+
+
+def test_a_run_with_another_tokenizer_is_another_run(tmp_path):
+    ours, other = Exact(str(TINY)).settings(), Exact(shuffled(tmp_path)).settings()
+    assert ours != other
+    assert Exact(str(TINY), renderer="qwen3").settings() != ours
+    assert Exact(str(TINY)).settings() == ours
+
+
+def test_a_stop_text_takes_the_endpoint_that_knows_texts():
+    with stub_server("vllm", tokenizer=TINY, scale_out=True) as stub:
+        stop = {**SAMPLING, "stop": ["get_weather"]}
+        rollouts, failures = run(stub.url, Exact(str(TINY)), tasks=2, sampling=stop)
+        with pytest.raises(ConfigError, match="cannot stop at a text"):
+            run(stub.url, Exact(str(TINY), engine="vllm-generate"), sampling=stop)
+    assert not failures
+    assert all("get_weather" not in rollout.answer for rollout in rollouts)
+
+
+def test_tool_calls_that_nobody_offered_are_text():
+    def said(view):
+        return 'The answer is <tool_call>\n{"name": "add", "arguments": {}}\n</tool_call>'
+
+    async def go(url):
+        async with Model(url, "tiny", tokens=Exact(str(TINY)), sampling=SAMPLING) as model:
+            await model.connect()
+            return await model.chat([Message("user", "Hello.")])
+
+    with stub_server("vllm", tokenizer=TINY, policy=said) as stub:
+        reply = asyncio.run(go(stub.url))
+    assert reply.message.tool_calls == []
+    assert "<tool_call>" in reply.message.text
+    assert reply.finish_reason == "stop"

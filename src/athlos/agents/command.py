@@ -211,7 +211,7 @@ class _Harness:
                 f"{program.left} processes of the agent's program could not be ended",
                 hint="They may belong to another user.",
             )
-        judge(rollout, lease, code, agent.ok_exit_codes, agent.max_calls, (err or out))
+        judge(rollout, lease, code, agent.ok_exit_codes, (err or out))
 
 
 async def _ended(program: Program, served: ToolServer | None) -> int:

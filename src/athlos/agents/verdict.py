@@ -21,7 +21,6 @@ def judge(
     lease: Lease,
     code: int | None,
     good: Collection[int],
-    max_calls: int | None,
     said: str,
 ) -> None:
     """Sets the rollout's status and reason, if it can be scored.
@@ -31,7 +30,6 @@ def judge(
         lease: Closed.
         code: The exit code; None if the program's time was up.
         good: Exit codes that are no failure.
-        max_calls: Calls that it might make.
         said: The end of what the program wrote.
 
     Raises:
@@ -49,7 +47,7 @@ def judge(
     if code is None:
         return _end(rollout, "time_limit")
     if not ended:
-        if max_calls is not None and lease.answered >= max_calls:
+        if lease.refused:
             return _end(rollout, "max_calls")
         raise _died(code, said)
     rollout.status, rollout.stop_reason = "completed", "answered"

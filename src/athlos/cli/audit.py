@@ -53,9 +53,11 @@ def command(
     from athlos.runs.read import read_rollouts, read_run
 
     async def replay() -> Audit:
-        spec = read_run(run).spec
-        url = base_url or spec.model.base_url
-        async with Model(url, model or spec.model.name, api_key_env=api_key_env) as engine:
+        url, name = base_url, model
+        if not url or (Path(run) / "run.json").exists():  # a gateway's folder has none
+            spec = read_run(run).spec
+            url, name = url or spec.model.base_url, name or spec.model.name
+        async with Model(url, name, api_key_env=api_key_env) as engine:
             await engine.connect()
             return await audit(
                 read_rollouts(Path(run)), engine,
@@ -70,7 +72,8 @@ def command(
                 "passed": found.passed, "ids_equal": found.ids_equal, "rollouts": found.rollouts,
                 "sequences": found.sequences, "breaks": found.breaks, "engine": found.engine,
                 "tokens": found.tokens, "max": found.worst, "mean": found.mean, "kl": found.kl,
-                "tolerance": found.tolerance, "unchecked": found.unchecked, "calls": found.calls,
+                "tolerance": found.tolerance, "unchecked": found.unchecked, "broken": found.broken,
+                "calls": found.calls,
             }
         )  # fmt: skip
     else:
@@ -92,6 +95,8 @@ def _show(found: Audit) -> None:
         )
     for reason, count in found.unchecked.items():
         out.print(f"{count} calls not compared: {reason}")
+    for message in found.broken:
+        out.print(message, style="red")
     verdicts: dict[str, list[CallAudit]] = {}
     for fault in found.faults:
         verdicts.setdefault(fault.verdict, []).append(fault)

@@ -53,6 +53,8 @@ The first Ctrl-C (or SIGTERM) waits for the calls under way, the second does not
     help="Whether to record token ids, and how. [off]",
 )  # fmt: skip
 @click.option("--tokenizer", metavar="DIR", help="The model's, for --tokens exact.")
+@click.option("--engine", default="auto", metavar="NAME", help="Endpoint, for --tokens exact.")
+@click.option("--renderer", default="auto", metavar="FAMILY", help="Chat template, likewise.")
 @click.option(
     "--pin", metavar="KEY=VALUE", multiple=True,
     help="A sampling parameter that wins over what agents send; may be repeated.",
@@ -71,6 +73,8 @@ def command(
     token_env: str | None,
     tokens: str,
     tokenizer: str | None,
+    engine: str,
+    renderer: str,
     pin: tuple[str, ...],
     out: str | None,
     drain: float,
@@ -87,7 +91,10 @@ def command(
     _allow_many_sockets()
     token = _token(token_env)
     client = _model(
-        model, base_url, api_key_env=api_key_env, tokens=token_mode(tokens, tokenizer=tokenizer)
+        model,
+        base_url,
+        api_key_env=api_key_env,
+        tokens=token_mode(tokens, tokenizer=tokenizer, engine=engine, renderer=renderer),
     )
     record, taken = _recorder(out)
     pins = _pins(pin)

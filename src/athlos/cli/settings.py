@@ -183,7 +183,8 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
         return CommandAgent(**msgspec.structs.asdict(self.agent))
 
     def _tokens(self) -> Tokens | None:
-        if self.tokens == "off":
+        exact = (self.tokenizer, self.engine, self.renderer)
+        if self.tokens == "off" and exact == (None, "auto", "auto"):
             return None
         from athlos.models.token_modes import token_mode
 

@@ -20,7 +20,7 @@ from athlos.gateway.threads import Threads, read_messages
 from athlos.models.chat import Choice, Reply
 from athlos.models.relay import Relay
 from athlos.models.session import Session
-from athlos.types import Call, Message, Rollout, TokenMode, ToolCall, Usage
+from athlos.types import NOTHING, Call, Message, Rollout, TokenMode, ToolCall, Usage
 
 if TYPE_CHECKING:
     from athlos.models.client import Model
@@ -95,6 +95,7 @@ class Lease:
         self.mounts: dict[str, Callable[..., Awaitable[None]]] = {}
         self.warnings: list[str] = []
         self.answered = 0
+        self.refused = 0
         self.closed = False
         self.responses: dict[str, list[dict[str, Any]]] = {}
         self._arguments: dict[tuple[str, bytes], str] = {}
@@ -169,6 +170,7 @@ class Lease:
         """
         self.check()
         if self._max_calls is not None and self._begun >= self._max_calls:
+            self.refused += 1
             raise Refusal(
                 429, f"this rollout may make {self._max_calls} calls", "call_limit_reached"
             )
@@ -200,7 +202,7 @@ class Lease:
         calls = []
         for place, choice in enumerate(reply.choices):
             usage = reply.usage if place == 0 else Usage()
-            call = _call(pending, reply, choice, usage, plain(body) if place == 0 else Raw())
+            call = _call(pending, reply, choice, usage, plain(body) if place == 0 else NOTHING)
             call.prompt_messages = len(prompt or ())
             calls.append(call)
         rollout = self.rollout
@@ -230,7 +232,7 @@ class Lease:
         if error is not None and not begun:
             return  # the server said no, or nothing
         reply = relay.partial() if relay is not None and begun else None
-        body = plain(relay.body) if relay is not None and begun else Raw()
+        body = plain(relay.body) if relay is not None and begun else NOTHING
         if reply is None:
             reply = Reply("", [Choice(Message("assistant", ""), "")], Usage())
         _count(reply)

@@ -14,6 +14,7 @@ from athlos.errors import ContextOverflow, ModelError
 from athlos.models.engines import GIVEN_UP
 from athlos.models.transport import Response
 from athlos.types import (
+    NOTHING,
     Call,
     FunctionCall,
     LogprobKind,
@@ -98,8 +99,8 @@ class Reply(Struct):
     token_mode: TokenMode = ""
     token_source: TokenSource = ""
     logprob_kind: LogprobKind = "unknown"
-    request: Raw = Raw()
-    response: Raw = Raw()
+    request: Raw = NOTHING
+    response: Raw = NOTHING
 
     @property
     def message(self) -> Message:

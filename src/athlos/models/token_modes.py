@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,14 @@ from athlos.errors import ConfigError, ModelError
 from athlos.models.chat import Choice, Reply, encode_request, status_error
 from athlos.models.dialects import ASK, read_tokens
 from athlos.models.engines import ENGINES, Completion, Engine
-from athlos.models.tokens import Conversation, Prompt, Renderer, load_renderer
+from athlos.models.tokens import (
+    Conversation,
+    Prompt,
+    Renderer,
+    Tokenizer,
+    load_renderer,
+    load_tokenizer,
+)
 from athlos.models.transport import TransportError
 from athlos.types import LogprobKind, Message, Usage
 
@@ -24,6 +32,9 @@ __all__ = ["Capture", "Exact", "token_mode"]
 Tools = Sequence[Mapping[str, Any]] | msgspec.Raw
 
 _OPEN = [Message("user", "Write a random number between 10000 and 99999, and nothing else.")]
+_log = logging.getLogger(__name__)
+
+_TEXT = "Größe 12,345:\n\tdef f(x):  return x**2  # 漢字 🙂"
 _TEMPLATE = "chat_template_kwargs"
 _GREEDY = {"temperature": 1.0, "top_p": 1.0, "top_k": 1}
 _CERTAIN = -1e-6  # the log-probability of the only token that top_k=1 leaves, if it is processed
@@ -37,10 +48,14 @@ def token_mode(
     Raises:
         ConfigError: There is no such mode, or it lacks a setting.
     """
-    if name == "off":
-        return None
-    if name == "capture":
-        return Capture()
+    if name in ("off", "capture"):
+        given = (("tokenizer", tokenizer), ("engine", engine), ("renderer", renderer))
+        for setting, value in given:
+            if value not in (None, "auto"):
+                raise ConfigError(
+                    f"{setting} is a setting of exact mode", hint="Add --tokens exact."
+                )
+        return None if name == "off" else Capture()
     if name == "exact":
         if tokenizer is None:
             raise ConfigError(
@@ -187,7 +202,12 @@ class _Applied(msgspec.Struct):
 
 async def _tokenize(model: Model, request: Mapping[str, Any]) -> list[int] | None:
     response = await _post(model, "//tokenize", request)
-    return None if response is None else msgspec.json.decode(response, type=_Tokenized).tokens
+    if response is None:
+        return None
+    try:
+        return msgspec.json.decode(response, type=_Tokenized).tokens
+    except msgspec.DecodeError:
+        return None
 
 
 async def _apply_template(model: Model, request: Mapping[str, Any]) -> str:
@@ -225,15 +245,29 @@ class Exact:
                 f"no engine {engine!r}", hint=f"There are auto, {', '.join(ENGINES)}."
             )
         self.kind: LogprobKind = "unknown"
-        self._tokenizer = tokenizer
+        self._source = tokenizer
         self._family = renderer
+        self._named = engine
         self._engine = None if engine == "auto" else ENGINES[engine]
+        self._tokenizer: Tokenizer | None = None
         self._renderer: Renderer | None = None
         self._variables: Mapping[str, Any] = {}
 
     def settings(self) -> dict[str, Any]:
-        """What of it identifies a run."""
-        return {"mode": "exact", "engine": self._engine.name if self._engine else "auto"}
+        """What of it identifies a run; loads the tokenizer.
+
+        Raises:
+            ConfigError: It cannot be loaded.
+        """
+        made = {"mode": "exact", "engine": self._named, "renderer": self._family}
+        if isinstance(self._source, str):
+            return {**made, "tokenizer": self._load(self._source).digest}
+        return {**made, "renderer": self._source.name}
+
+    def _load(self, source: str) -> Tokenizer:
+        if self._tokenizer is None:
+            self._tokenizer = load_tokenizer(source)
+        return self._tokenizer
 
     def renderer(self, name: str, sampling: Mapping[str, Any]) -> Renderer:
         """Makes ids of messages and messages of ids; loaded when first needed.
@@ -244,11 +278,13 @@ class Exact:
         """
         variables = sampling.get(_TEMPLATE) or {}
         if self._renderer is None:
-            source = self._tokenizer
+            source = self._source
             if isinstance(source, str):
+                known = name if "/" in name else ""  # a hub's name says the family
                 source = load_renderer(
-                    source, model_name=name, family=self._family, template_kwargs=variables
-                )
+                    self._load(source), model_name=known, family=self._family,
+                    template_kwargs=variables,
+                )  # fmt: skip
                 self._variables = variables
             self._renderer = source
         if variables != self._variables:
@@ -264,10 +300,13 @@ class Exact:
         Raises:
             ConfigError: The server has none, or the tokenizer cannot be loaded.
         """
-        ids = self.renderer(model.name, sampling).render(_OPEN, ())
+        renderer = self.renderer(model.name, sampling)
+        ids = renderer.render(_OPEN, ())
+        if self._tokenizer is not None:
+            await _compare_tokenizers(model, self._tokenizer, renderer, sampling)
         tried = {}
         for engine in [self._engine] if self._engine else ENGINES.values():
-            said = await self._probe(model, engine, ids)
+            said = await self._probe(model, engine, ids, sampling)
             if isinstance(said, Completion):
                 self._engine = engine
                 self.kind = "processed" if said.logprobs[0] >= _CERTAIN else "raw"
@@ -280,8 +319,21 @@ class Exact:
             "--enable-scale-out; SGLang has /generate.",
         )
 
-    async def _probe(self, model: Model, engine: Engine, ids: list[int]) -> Completion | str:
-        """What the endpoint sampled, or why it is of no use."""
+    async def _probe(
+        self, model: Model, engine: Engine, ids: list[int], sampling: Mapping[str, Any]
+    ) -> Completion | str:
+        """What the endpoint sampled, or why it is of no use.
+
+        Raises:
+            ConfigError: No endpoint that takes ids knows one of the sampling parameters.
+        """
+        wanted = {key: value for key, value in sampling.items() if key != _TEMPLATE}
+        try:
+            engine.encode(model.name, ids, wanted, ())
+        except ConfigError as error:
+            if self._named != "auto" or "stop" not in sampling:
+                raise
+            return error.message
         given = {"max_tokens": 1, **_GREEDY}
         body = msgspec.json.encode(engine.encode(model.name, ids, given, ()))
         try:
@@ -323,6 +375,8 @@ class Exact:
         def read(body: bytes) -> Reply:
             said = engine.decode(body)
             message = renderer.parse(prompt.ids, said.token_ids, wire)
+            if isinstance(message.content, str):
+                message.content = _until(message.content, given.get("stop"))
             return self._reply(said, message, prompt, model.name, body)
 
         reply = await model.ask(session, engine.path, msgspec.json.encode(request), read, given)
@@ -363,6 +417,52 @@ class Exact:
             token_source="engine",
             logprob_kind=self.kind if said.logprob_kind == "unknown" else said.logprob_kind,
             response=msgspec.Raw(body),
+        )
+
+
+def _until(text: str, stop: Any) -> str:
+    """The text before the first stop text, as a chat endpoint would give it."""
+    for end in [stop] if isinstance(stop, str) else stop or ():
+        text = text.partition(end)[0]
+    return text
+
+
+async def _compare_tokenizers(
+    model: Model, tokenizer: Tokenizer, renderer: Renderer, sampling: Mapping[str, Any]
+) -> None:
+    """Compares ours with the server's, if it has an endpoint for that.
+
+    Raises:
+        ConfigError: They make other ids of a text: this is not the model's tokenizer.
+    """
+    asked = {"model": model.name, "prompt": _TEXT, "add_special_tokens": False}
+    theirs = await _tokenize(model, asked)
+    if not theirs:  # llama.cpp's
+        plain = {"content": _TEXT, "add_special": False, "parse_special": False}
+        theirs = await _tokenize(model, plain)
+    ours = tokenizer.encode(_TEXT)
+    if theirs and theirs != ours:
+        raise ConfigError(
+            f"the tokenizer is not that of {model.name} at {model.base_url}: of one text it makes "
+            f"{len(ours)} ids ({ours[:4]} ...), the server {len(theirs)} ({theirs[:4]} ...)",
+            hint="--tokenizer must name the tokenizer of the model that is served.",
+        )
+    messages = [Message("system", "Be brief."), *_OPEN]
+    chat = {"model": model.name, "messages": messages, "add_generation_prompt": True}
+    if _TEMPLATE in sampling:
+        chat[_TEMPLATE] = sampling[_TEMPLATE]
+    theirs = await _tokenize(model, chat)
+    if theirs and theirs != (ours := renderer.render(messages, ())):
+        places = zip(theirs, ours, strict=False)
+        place = next((i for i, (a, b) in enumerate(places) if a != b), min(len(theirs), len(ours)))
+        _log.warning(
+            "the chat format %s makes other ids of a conversation than the server's template: from "
+            "position %d on %r in place of %r. Exact mode uses the former; is it the one that the "
+            "model knows?",
+            renderer.name,
+            place,
+            renderer.decode(ours[place : place + 8]),
+            renderer.decode(theirs[place : place + 8]),
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from athlos.errors import ConfigError, ModelError
+from athlos.errors import ConfigError, ModelError, TokenError
 from athlos.models.client import Model
 from athlos.models.engines import ENGINES, Engine
 from athlos.models.transport import TransportError
@@ -77,6 +77,7 @@ class Audit(Struct):
         calls: One entry for each call that was replayed.
         unchecked: Calls that could not be, by the reason.
         ids_equal: Whether the engine computed with just the ids that were recorded.
+        broken: What is wrong with rollouts whose calls contradict each other.
     """
 
     engine: str
@@ -87,6 +88,7 @@ class Audit(Struct):
     calls: list[CallAudit] = field(default_factory=list)
     unchecked: dict[str, int] = field(default_factory=dict)
     ids_equal: bool = True
+    broken: list[str] = field(default_factory=list)
 
     @property
     def tokens(self) -> int:
@@ -116,7 +118,7 @@ class Audit(Struct):
     @property
     def passed(self) -> bool:
         """Whether something was compared, and nothing is wrong."""
-        return bool(self.calls) and self.ids_equal and not self.faults
+        return bool(self.calls) and self.ids_equal and not (self.faults or self.broken)
 
 
 async def audit(
@@ -157,7 +159,11 @@ async def audit(
             for call in rollout.calls:
                 if reason := _unusable(call):
                     found.unchecked[reason] = found.unchecked.get(reason, 0) + 1
-            made = build(rollout).sequences
+            try:
+                made = build(rollout).sequences
+            except TokenError as error:
+                found.broken.append(error.message)
+                continue
             found.sequences += len(made)
             found.breaks += len(made) - len({sequence.lineage for sequence in made})
             for sequence in made:
@@ -176,6 +182,7 @@ async def audit(
 
 
 def _unusable(call: Call) -> str:
+    """Why a call cannot be compared; "" if it can."""
     if not call.complete:
         return "the reply did not come whole"
     if call.token_ids is None or call.prompt_token_ids is None:
@@ -184,6 +191,15 @@ def _unusable(call: Call) -> str:
         return "no log-probabilities were recorded"
     if call.token_source == "tokenizer":
         return "the ids were made from text, outside of the engine"
+    if not call.token_ids:
+        return "nothing was sampled"
+    if len(call.logprobs) != len(call.token_ids) or not all(map(math.isfinite, call.logprobs)):
+        return "its log-probabilities are not one for each token"
+    if call.logprob_kind == "processed" and (shaped := _shaped(call)):
+        return (
+            f"{', '.join(shaped)} changed the distribution that its log-probabilities are of, and "
+            "an engine replays its own"
+        )
     return ""
 
 
@@ -239,6 +255,8 @@ async def _replay(
         scores = []
     for span in sequence.spans:
         call = rollout.calls[span.call]
+        if _unusable(call):
+            continue
         recorded = sequence.logprobs[span.start : span.end]
         entry = CallAudit(rollout.id, span.call, len(recorded), 0.0, 0.0, 0.0, call.logprob_kind)
         found.calls.append(entry)
@@ -257,16 +275,11 @@ async def _replay(
         entry.kl = sum(math.expm1(min(d, 50.0)) - d for d in drift) / len(drift)
         entry.place = sizes.index(entry.worst)
         if entry.worst > found.tolerance:
-            entry.verdict = _explain(entry, call)
+            entry.verdict = _explain(entry)
 
 
-def _explain(entry: CallAudit, call: Call) -> str:
+def _explain(entry: CallAudit) -> str:
     """Why log-probabilities may differ, the likeliest cause."""
-    if shaped := _shaped(call):
-        return (
-            f"{', '.join(shaped)} changed what was sampled from, and the engine replays its own "
-            f"distribution (log-probabilities are {entry.kind}): no comparison is possible"
-        )
     if entry.mean > 1.0:
         return "so far apart that the weights, or the prompt, must be others"
     return "other weights, another precision, or another kernel"
@@ -274,9 +287,7 @@ def _explain(entry: CallAudit, call: Call) -> str:
 
 def _shaped(call: Call) -> list[str]:
     """Sampling parameters of a call that change the distribution."""
-    if not call.request:
-        return []
-    request = msgspec.json.decode(call.request)
+    request = msgspec.json.decode(call.request) or {}
     given = {**request, **request.get("sampling_params", {})}
     return [
         f"{name} {value}" if isinstance(value, int | float) else name

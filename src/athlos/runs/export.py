@@ -167,7 +167,8 @@ class _Failed(_Place):
 
 def _groups(run: Path, done: Exported) -> Generator[_Group, None, None]:
     """The groups of a run, in the order of their first rollouts."""
-    width = read_run(run).spec.group_width
+    # a gateway's folder has no configuration
+    width = read_run(run).spec.group_width if (run / "run.json").exists() else None
     failed = {
         (one.task_id, one.sample): one.failure_class
         for one in read_records(run, "failures.jsonl", _Failed)

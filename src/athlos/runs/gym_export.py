@@ -169,7 +169,7 @@ def _tools(rollout: Rollout) -> list[dict[str, Any]]:
     """The tools that were offered, if a request was kept that has them."""
     for call in rollout.calls:
         try:
-            body = msgspec.json.decode(call.request) if bytes(call.request) else {}
+            body = msgspec.json.decode(call.request) or {}
             return [tool_item(tool) for tool in body.get("tools") or ()]
         except (msgspec.DecodeError, AttributeError, KeyError, TypeError):
             continue

@@ -167,8 +167,8 @@ def _has_token_fields(call: Call) -> bool:
 
 
 def _is_body(body: Any) -> bool:
-    """Whether it is JSON or nothing; JSON is skipped over, which raises if it is broken."""
-    return type(body) is Raw and (not body or bool(_raw.decode(body)))
+    """Whether it is JSON; it is skipped over, which raises if it is broken."""
+    return type(body) is Raw and bool(_raw.decode(body))
 
 
 def _is_span(span: Any) -> bool:

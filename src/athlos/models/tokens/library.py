@@ -156,7 +156,7 @@ class LibraryRenderer:
         return MARK not in text and f"{ord(MARK):04x}" not in text.lower()
 
     def parse(
-        self, prompt_ids: Sequence[int], token_ids: Sequence[int], tools: Tools = ()
+        self, prompt_ids: Sequence[int], token_ids: Sequence[int], tools: Tools | None = None
     ) -> Message:
         """See `rendering.Renderer`."""
         return read_reply(self._format, self._tokenizer, prompt_ids, token_ids, tools)

@@ -51,9 +51,11 @@ class Renderer(Protocol):
         ...
 
     def parse(
-        self, prompt_ids: Sequence[int], token_ids: Sequence[int], tools: Tools = ()
+        self, prompt_ids: Sequence[int], token_ids: Sequence[int], tools: Tools | None = None
     ) -> Message:
         """The reply that sampled ids stand for. Never raises: what is malformed becomes content.
+
+        So do tool calls where no tools were offered; None says nothing about that.
 
         Tool calls without an id of their own get one that depends on the ids only.
         """

@@ -18,7 +18,7 @@ def read_reply(
     tokenizer: Tokenizer,
     prompt_ids: Sequence[int],
     token_ids: Sequence[int],
-    tools: Sequence[Mapping[str, Any]],
+    tools: Sequence[Mapping[str, Any]] | None,
     *,
     of: Sequence[int] | None = None,
 ) -> Message:
@@ -26,14 +26,18 @@ def read_reply(
 
     `of` is the real prompt, where `prompt_ids` is only what the format needs to see of it.
 
-    Tool calls that are malformed (no JSON, no name, not closed) are put back into the content as
-    the model wrote them, so that whoever reads the message sees them.
+    Tool calls that are malformed (no JSON, no name, not closed), and all of them if no tool was
+    offered, are put back into the content as the model wrote them, so that whoever reads the
+    message sees them.
     """
+    offered = tools is None or bool(tools)
     ids, length = list(token_ids), len(prompt_ids if of is None else of)
     stop = set(format.get_stop_token_ids())
     body = ids[:-1] if ids and ids[-1] in stop else ids
     try:
-        parsed = format.parse_response(ids, tools=list(tools) or None, prompt_ids=list(prompt_ids))
+        parsed = format.parse_response(
+            ids, tools=list(tools or ()) or None, prompt_ids=list(prompt_ids)
+        )
         content, reasoning = parsed.content or "", parsed.reasoning_content
         attempts = parsed.tool_calls
     except Exception:  # noqa: BLE001 - the ids are the model's: nothing in them may raise
@@ -42,7 +46,7 @@ def read_reply(
     for attempt in attempts:
         arguments = json_text(attempt.arguments if attempt.arguments is not None else {})
         usable = str(attempt.status) in ("ok", "unknown_tool")
-        if usable and arguments is not None and _is_name(attempt.name):
+        if offered and usable and arguments is not None and _is_name(attempt.name):
             native = attempt.id if isinstance(attempt.id, str) and attempt.id else None
             calls.append((native, attempt.name, arguments))
             continue

@@ -132,7 +132,7 @@ class SuffixRenderer:
         return self._tokenizer.encode(text)
 
     def parse(
-        self, prompt_ids: Sequence[int], token_ids: Sequence[int], tools: Tools = ()
+        self, prompt_ids: Sequence[int], token_ids: Sequence[int], tools: Tools | None = None
     ) -> Message:
         """See `rendering.Renderer`."""
         opening = self._tokenizer.decode(prompt_ids[-_OPENING:]).rstrip().endswith("<think>")

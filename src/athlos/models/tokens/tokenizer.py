@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,12 @@ class Tokenizer:
         """The Jinja text of the default template, or None."""
         template = self._templates.get("default") or next(iter(self._templates.values()), None)
         return template.source if template else None
+
+    @property
+    def digest(self) -> str:
+        """A hash of the vocabulary, the rules and the template: other ids mean another one."""
+        text = self.backend.to_str() + (self.chat_template or "")
+        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
     @property
     def all_special_tokens(self) -> list[str]:
