@@ -6,9 +6,11 @@ import msgspec
 import pytest
 from tests.gateway.helpers import QUESTION, TOOL, Harness, echo, rollout, run
 
+from athlos import Rollout
 from athlos.gateway import Gateway
 from athlos.gateway.chat import Chat
 from athlos.models.token_modes import Capture
+from athlos.runs import encode
 from athlos.sequences import build
 from athlos.testing import fake_model
 
@@ -168,8 +170,8 @@ def test_nothing_but_what_capture_added_is_cut_out():
         "usage": {"prompt_tokens": 2},
     }
     wire = Chat({"messages": QUESTION}, captures=True)
-    for encode in (json.dumps, lambda value: msgspec.json.encode(value).decode()):
-        left = json.loads(wire.whole(None, encode(said).encode()))
+    for write in (json.dumps, lambda value: msgspec.json.encode(value).decode()):
+        left = json.loads(wire.whole(None, write(said).encode()))
         assert left["prompt_token_ids"] is None and left["usage"] == said["usage"]
         one, two, three = left["choices"]
         assert one == {
@@ -295,3 +297,17 @@ def test_a_transport_that_cannot_stream_is_streamed_in_a_few_events():
     assert text_of(answer.events) == "Hello"
     assert answer.events[-1]["choices"][0]["finish_reason"] == "stop"
     assert found.answer == "Hello"
+
+
+@pytest.mark.parametrize("tokens", [True, False])
+def test_each_choice_is_a_call_of_a_record_that_can_be_read(tokens):
+    async def main(setting):
+        await setting.post(CHAT, request(n=2))
+        setting.lease.close()
+        return setting.lease.rollout
+
+    found = run(main, tokens=tokens)
+    read = msgspec.json.decode(encode(found), type=Rollout)
+    assert len(read.calls) == 2
+    assert msgspec.json.decode(read.calls[0].response)["choices"]
+    assert msgspec.json.decode(read.calls[1].response) is None

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import pickle
 from collections.abc import Iterable
 
 import msgspec
@@ -119,3 +120,18 @@ def test_a_failure_is_checked_too():
     failure.timing.duration = math.nan
     with pytest.raises(ValueError, match="duration"):
         encode(failure)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda r: pickle.loads(pickle.dumps(r))])
+def test_a_copy_can_be_written_as_well(copied):
+    line = encode(copied(usual()))
+    assert msgspec.json.decode(line, type=Rollout) == msgspec.json.decode(
+        encode(usual()), type=Rollout
+    )
+
+
+def test_a_body_that_is_no_json_is_refused():
+    rollout = usual()
+    rollout.calls[0].request = msgspec.Raw()
+    with pytest.raises((ValueError, msgspec.DecodeError)):
+        encode(rollout)
