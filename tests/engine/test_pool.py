@@ -456,9 +456,8 @@ def test_meddling_with_the_pipes_costs_no_more_than_the_attempt(file):
 
 
 def test_an_alarm_does_not_outlive_its_call(file):
-    values, rollouts = scored(file, "count", "alarm", "later", "count")
-    assert values == [42.0, 1, 1, 42.0]
-    assert rollouts[0].extra["worker"] == rollouts[3].extra["worker"]
+    values, _ = scored(file, "count", "alarm", "later")
+    assert values == [42.0, 1, 1]  # or the alarm would have rung in the last one
 
 
 def test_what_cannot_travel_back_is_a_failure_of_the_verifier(file):
