@@ -388,13 +388,16 @@ def test_tasks_that_are_missing_are_noticed(tmp_path):
 def test_a_forked_child_does_not_hold_the_lock(tmp_path):
     folder = opened(tmp_path / "a")
     reader, writer = os.pipe()
+    begun, begin = os.pipe()
     child = os.fork()
     if not child:
         os.close(writer)
+        os.write(begin, b"1")
         os.read(reader, 1)  # until the parent lets go
         os._exit(0)
     os.close(reader)
     try:
+        os.read(begun, 1)  # a child lets go of the lock as soon as it runs
         with pytest.raises(ConfigError, match="another process"):
             opened(tmp_path / "a")
         folder.close()
@@ -402,5 +405,6 @@ def test_a_forked_child_does_not_hold_the_lock(tmp_path):
         assert again.resumed
         again.close()
     finally:
-        os.close(writer)
+        for descriptor in (writer, begun, begin):
+            os.close(descriptor)
         os.waitpid(child, 0)
