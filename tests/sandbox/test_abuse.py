@@ -59,7 +59,7 @@ def is_readable(path: Path) -> bool:
 
 @pytest.mark.parametrize("name", abuse.CASES)
 def test_abuse_is_contained(name, runner, sandbox):
-    runner.run(abuse.contained(sandbox, name))
+    assert runner.run(abuse.contained(sandbox, name)) == "alive\n"
 
 
 @pytest.mark.parametrize("name", abuse.CASES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,13 @@ from athlos.errors import ConfigError, ModelError
 from athlos.models.chat import Choice, Reply, encode_request, status_error
 from athlos.models.dialects import ASK, read_tokens
 from athlos.models.engines import ENGINES, Completion, Engine
+from athlos.models.server_tokenizer import (
+    OPEN,
+    TEMPLATE,
+    apply_template,
+    compare_tokenizers,
+    tokenize,
+)
 from athlos.models.tokens import (
     Conversation,
     Prompt,
@@ -31,11 +37,6 @@ __all__ = ["Capture", "Exact", "token_mode"]
 
 Tools = Sequence[Mapping[str, Any]] | msgspec.Raw
 
-_OPEN = [Message("user", "Write a random number between 10000 and 99999, and nothing else.")]
-_log = logging.getLogger(__name__)
-
-_TEXT = "Größe 12,345:\n\tdef f(x):  return x**2  # 漢字 🙂"
-_TEMPLATE = "chat_template_kwargs"
 _GREEDY = {"temperature": 1.0, "top_p": 1.0, "top_k": 1}
 _CERTAIN = -1e-6  # the log-probability of the only token that top_k=1 leaves, if it is processed
 
@@ -101,7 +102,7 @@ class Capture:
                 "`athlos check model` says what to switch on.",
             )
         if reply.prompt_token_ids is None:
-            await self.complete(model, _OPEN, (), sampling, reply)
+            await self.complete(model, OPEN, (), sampling, reply)
         try:
             certain = await self._probe(model, {**sampling, **_GREEDY})
         except ConfigError:  # it takes no top_k, so it cannot be found out
@@ -113,7 +114,7 @@ class Capture:
         left_out = ("max_completion_tokens", "min_tokens")
         given = {key: value for key, value in sampling.items() if key not in left_out}
         given["max_tokens"] = 1
-        body = encode_request(model.name, _OPEN, (), self.request(given))
+        body = encode_request(model.name, OPEN, (), self.request(given))
         try:
             response = await model.probe("/chat/completions", body)
         except TransportError as error:
@@ -169,12 +170,12 @@ class Capture:
             request["chat_template_kwargs"] = sampling["chat_template_kwargs"]
         ids: list[int] | None = None
         if self._templates is not False:
-            ids = await _tokenize(model, {**request, "add_generation_prompt": True})
+            ids = await tokenize(model, {**request, "add_generation_prompt": True})
             if self._templates is None:
                 self._templates = bool(ids)  # llama.cpp answers, with no ids
         if not ids:
-            text = await _apply_template(model, request)
-            ids = await _tokenize(
+            text = await apply_template(model, request)
+            ids = await tokenize(
                 model, {"content": text, "add_special": True, "parse_special": True}
             )
         if not ids:
@@ -190,38 +191,6 @@ class Capture:
         reply.prompt_token_ids = ids
         if reply.choices[0].token_ids is not None:
             reply.token_source = "endpoint"
-
-
-class _Tokenized(msgspec.Struct):
-    tokens: list[int] | None = None
-
-
-class _Applied(msgspec.Struct):
-    prompt: str = ""
-
-
-async def _tokenize(model: Model, request: Mapping[str, Any]) -> list[int] | None:
-    response = await _post(model, "//tokenize", request)
-    if response is None:
-        return None
-    try:
-        return msgspec.json.decode(response, type=_Tokenized).tokens
-    except msgspec.DecodeError:
-        return None
-
-
-async def _apply_template(model: Model, request: Mapping[str, Any]) -> str:
-    response = await _post(model, "//apply-template", request)
-    return "" if response is None else msgspec.json.decode(response, type=_Applied).prompt
-
-
-async def _post(model: Model, path: str, request: Mapping[str, Any]) -> bytes | None:
-    """The body of a reply; None if the server does not take the request."""
-    try:
-        response = await model.probe(path, msgspec.json.encode(request))
-    except TransportError as error:
-        raise ModelError(f"{model.base_url}: {error}", retryable=True) from error
-    return response.body if response.status == 200 else None
 
 
 class Exact:
@@ -276,7 +245,7 @@ class Exact:
             name: Of the model at its server, by which its family may be known.
             sampling: For the variables of the chat template, which must stay the same.
         """
-        variables = sampling.get(_TEMPLATE) or {}
+        variables = sampling.get(TEMPLATE) or {}
         if self._renderer is None:
             source = self._source
             if isinstance(source, str):
@@ -289,7 +258,7 @@ class Exact:
             self._renderer = source
         if variables != self._variables:
             raise ConfigError(
-                f"{_TEMPLATE} was {self._variables} and is now {variables}: in exact mode it is "
+                f"{TEMPLATE} was {self._variables} and is now {variables}: in exact mode it is "
                 "the same for all calls of a model"
             )
         return self._renderer
@@ -301,9 +270,9 @@ class Exact:
             ConfigError: The server has none, or the tokenizer cannot be loaded.
         """
         renderer = self.renderer(model.name, sampling)
-        ids = renderer.render(_OPEN, ())
+        ids = renderer.render(OPEN, ())
         if self._tokenizer is not None:
-            await _compare_tokenizers(model, self._tokenizer, renderer, sampling)
+            await compare_tokenizers(model, self._tokenizer, renderer, sampling)
         tried = {}
         for engine in [self._engine] if self._engine else ENGINES.values():
             said = await self._probe(model, engine, ids, sampling)
@@ -327,7 +296,7 @@ class Exact:
         Raises:
             ConfigError: No endpoint that takes ids knows one of the sampling parameters.
         """
-        wanted = {key: value for key, value in sampling.items() if key != _TEMPLATE}
+        wanted = {key: value for key, value in sampling.items() if key != TEMPLATE}
         try:
             engine.encode(model.name, ids, wanted, ())
         except ConfigError as error:
@@ -387,7 +356,7 @@ class Exact:
 
     def _limited(self, model: Model, sampling: Mapping[str, Any], prompt: int) -> Mapping[str, Any]:
         """The sampling parameters with a limit: these endpoints would stop after 16 tokens."""
-        sampling = {key: value for key, value in sampling.items() if key != _TEMPLATE}
+        sampling = {key: value for key, value in sampling.items() if key != TEMPLATE}
         if sampling.get("max_tokens", sampling.get("max_completion_tokens")) is not None:
             return sampling
         if model.server.context is None:
@@ -425,45 +394,6 @@ def _until(text: str, stop: Any) -> str:
     for end in [stop] if isinstance(stop, str) else stop or ():
         text = text.partition(end)[0]
     return text
-
-
-async def _compare_tokenizers(
-    model: Model, tokenizer: Tokenizer, renderer: Renderer, sampling: Mapping[str, Any]
-) -> None:
-    """Compares ours with the server's, if it has an endpoint for that.
-
-    Raises:
-        ConfigError: They make other ids of a text: this is not the model's tokenizer.
-    """
-    asked = {"model": model.name, "prompt": _TEXT, "add_special_tokens": False}
-    theirs = await _tokenize(model, asked)
-    if not theirs:  # llama.cpp's
-        plain = {"content": _TEXT, "add_special": False, "parse_special": False}
-        theirs = await _tokenize(model, plain)
-    ours = tokenizer.encode(_TEXT)
-    if theirs and theirs != ours:
-        raise ConfigError(
-            f"the tokenizer is not that of {model.name} at {model.base_url}: of one text it makes "
-            f"{len(ours)} ids ({ours[:4]} ...), the server {len(theirs)} ({theirs[:4]} ...)",
-            hint="--tokenizer must name the tokenizer of the model that is served.",
-        )
-    messages = [Message("system", "Be brief."), *_OPEN]
-    chat = {"model": model.name, "messages": messages, "add_generation_prompt": True}
-    if _TEMPLATE in sampling:
-        chat[_TEMPLATE] = sampling[_TEMPLATE]
-    theirs = await _tokenize(model, chat)
-    if theirs and theirs != (ours := renderer.render(messages, ())):
-        places = zip(theirs, ours, strict=False)
-        place = next((i for i, (a, b) in enumerate(places) if a != b), min(len(theirs), len(ours)))
-        _log.warning(
-            "the chat format %s makes other ids of a conversation than the server's template: from "
-            "position %d on %r in place of %r. Exact mode uses the former; is it the one that the "
-            "model knows?",
-            renderer.name,
-            place,
-            renderer.decode(ours[place : place + 8]),
-            renderer.decode(theirs[place : place + 8]),
-        )
 
 
 def _kept(request: Mapping[str, Any]) -> msgspec.Raw:
