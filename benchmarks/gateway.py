@@ -28,7 +28,7 @@ from fake_server import ANSWER, MODEL, MODELS, TEXT, Connection, Counters, Polic
 EVENTS = 32
 GAP = 0.002  # seconds between the events of a stream
 LEASES = 64
-KINDS = ("thin", "gateway", "capture")
+TURN = 5  # calls on each connection, before it is the other's turn
 PROMPT = [
     {"role": "system", "content": "You solve problems. Put the answer in \\boxed{}. " * 8},
     {"role": "user", "content": "Solve 3x + 7 = 43 for x and explain each step. " * 8},
@@ -263,28 +263,40 @@ def cpu_of(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(kind: str, upstream: str, *, stream: bool, calls: int) -> float:
-    """Microseconds of CPU for a call through one of the two."""
-    body = {"model": MODEL, "messages": PROMPT, "temperature": 1.0, "max_tokens": 1024}
+async def load(reported: Any, body: bytes, calls: int) -> None:
+    """Makes that many calls on each of as many connections as there are rollouts."""
+    urls, keys = reported["urls"], reported["keys"]
+    await asyncio.gather(
+        *(ask(urls[n % len(urls)], keys[n % len(keys)], body, calls) for n in range(LEASES))
+    )
+
+
+def measure(upstream: str, *, stream: bool, capture: bool, calls: int) -> tuple[float, float]:
+    """Microseconds of CPU for a call through the thin proxy, and through the gateway.
+
+    Both stand ready, and take turns of a few calls, so that what else the machine does, and the
+    speed that it happens to have, is the same for both.
+    """
+    asked: dict[str, Any] = {
+        "model": MODEL, "messages": PROMPT, "temperature": 1.0, "max_tokens": 1024
+    }  # fmt: skip
     if stream:
-        body["stream"] = True
-    thin, _, asks = kind.partition("+")
-    if thin == "thin" and asks:
-        body |= CAPTURE
-    data = msgspec.json.encode(body)
-    each = max(calls // LEASES, 1)
-
-    async def load(reported: Any, count: int) -> None:
-        urls, keys = reported["urls"], reported["keys"]
-        await asyncio.gather(
-            *(ask(urls[n % len(urls)], keys[n % len(keys)], data, count) for n in range(LEASES))
-        )
-
-    with process(thin, upstream) as (pid, reported):
-        uvloop.run(load(reported, max(each // 10, 1)))  # warm-up
-        before = cpu_of(pid)
-        uvloop.run(load(reported, each))
-        return (cpu_of(pid) - before) / (each * LEASES) * 1e6
+        asked["stream"] = True
+    bodies = [msgspec.json.encode(asked | (CAPTURE if capture else {})), msgspec.json.encode(asked)]
+    turns = max(calls // LEASES // TURN, 1)
+    with process("thin", upstream) as thin, process(
+        "capture" if capture else "gateway", upstream
+    ) as gateway:  # fmt: skip
+        sides = list(zip((thin, gateway), bodies, strict=True))
+        for (_, reported), body in sides:
+            uvloop.run(load(reported, body, TURN))  # warm-up
+        before = [cpu_of(pid) for (pid, _), _ in sides]
+        for turn in range(turns):
+            for (_, reported), body in sides if turn % 2 else reversed(sides):
+                uvloop.run(load(reported, body, TURN))
+        after = [cpu_of(pid) for (pid, _), _ in sides]
+    each = [(b - a) / (turns * TURN * LEASES) * 1e6 for a, b in zip(before, after, strict=True)]
+    return each[0], each[1]
 
 
 def main() -> None:
@@ -307,24 +319,22 @@ def main() -> None:
     table = Table(("", 28), ("thin, µs", 12), ("gateway, µs", 12), ("ratio", 8), ("of runs", 14))
     with process("upstream") as (_, upstream):
         for stream in (False, True):
-            for mode, thin in (("gateway", "thin"), ("capture", "thin+tokens")):
-                runs = []
-                for _ in range(repeats):  # in turn, so that what else runs here disturbs both
-                    pair = [
-                        measure(kind, upstream, stream=stream, calls=calls) for kind in (thin, mode)
-                    ]
-                    runs.append(pair)
+            for capture in (False, True):
+                runs = [
+                    measure(upstream, stream=stream, capture=capture, calls=calls)
+                    for _ in range(repeats)
+                ]
                 floor, cost = (median([run[n] for run in runs]) for n in (0, 1))
                 ratios = [run[1] / run[0] for run in runs if run[0]]
                 ratio = statistics.median(ratios) if ratios else 0.0
-                name = f"{'streamed' if stream else 'whole'}{', captured' * (mode == 'capture')}"
+                name = f"{'streamed' if stream else 'whole'}{', captured' * capture}"
                 shown = spread(ratios, 2) if ratios else ""
                 table.add(name, f"{floor:.0f}", f"{cost:.0f}", f"{ratio:.2f}", shown)
                 write(
                     options.results,
                     "gateway",
                     {
-                        "stream": stream, "capture": mode == "capture", "calls": calls,
+                        "stream": stream, "capture": capture, "calls": calls,
                         "in_flight": LEASES, "events": EVENTS if stream else 0,
                         "thin_us": round(floor, 1), "gateway_us": round(cost, 1),
                         "ratio": round(ratio, 3), "runs": len(runs),

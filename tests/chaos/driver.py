@@ -120,8 +120,8 @@ NAMES = ("open", "write", "fdatasync", "fsync", "ftruncate", "replace", "mkdir")
 def deadly(folder: Path, position: int, halves: bool) -> None:
     """From now on, the operation on the folder at this position kills the process.
 
-    Before it is done, or with `halves` when half of it is: of a write the half of the bytes. What
-    would be after an operation is before the next.
+    Before it is done, or with `halves` when half of it is: of a write the half of the bytes, in the
+    middle of a line. What would be after an operation is before the next.
     """
     count = 0
 
@@ -138,7 +138,7 @@ def deadly(folder: Path, position: int, halves: bool) -> None:
                 count += 1
                 if count == position:
                     if halves and name == "write":
-                        original(target, bytes(rest[0])[: len(rest[0]) // 2])
+                        original(target, bytes(rest[0])[: len(rest[0]) // 2].rstrip(b"\n"))
                     os.kill(os.getpid(), signal.SIGKILL)
             return original(target, *rest, **named)
 

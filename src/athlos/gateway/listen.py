@@ -123,6 +123,7 @@ def make_server(app: Any, what: str) -> Any:
         log_level="critical",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=_DRAIN,

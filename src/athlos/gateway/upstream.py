@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Upstream"]
 
-_LIMITS = ("max_tokens", "max_completion_tokens")
+_LIMITS = frozenset({"max_tokens", "max_completion_tokens"})
 _SILENT = frozenset({"sglang", "llamacpp"})
 """Servers that do not name every sampled token in a stream, but in a whole reply."""
 
@@ -96,13 +96,16 @@ class Upstream:
 
     def _sampling(self, body: Mapping[str, Any], pin: Mapping[str, Any]) -> dict[str, Any]:
         """The body but for its messages, with the defaults of the model and what is pinned."""
-        given = {key: value for key, value in body.items() if key not in ("messages", "stream")}
         defaults = self.model.sampling
-        if any(name in given for name in _LIMITS):
+        if not _LIMITS.isdisjoint(body):
             defaults = {key: value for key, value in defaults.items() if key not in _LIMITS}
-        if any(name in pin for name in _LIMITS):
-            given = {key: value for key, value in given.items() if key not in _LIMITS}
-        return {**defaults, **given, **pin, "model": self.model.name}
+        merged = {**defaults, **body}
+        if not _LIMITS.isdisjoint(pin):
+            merged = {key: value for key, value in merged.items() if key not in _LIMITS}
+        merged.update(pin, model=self.model.name)
+        merged.pop("messages", None)
+        merged.pop("stream", None)
+        return merged
 
     async def _chat(
         self,
