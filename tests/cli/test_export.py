@@ -67,4 +67,18 @@ def test_a_broken_rule_names_the_call(athlos, run):
     said = athlos("export", "a", "--policy", "strict")
     assert said.returncode == 1
     assert "rollout x.0.0, call 1: its prompt does not begin" in said.stderr
+    assert "--skip-broken leaves such rollouts out" in said.stderr
     assert "Traceback" not in said.stderr
+
+
+def test_broken_rollouts_are_left_out_and_named(athlos, tmp_path):
+    store(
+        tmp_path / "a",
+        rollout(call([1], [2, 3]), call([1, 2, 9], [4]), id="x.0.0", task_id="x"),
+        rollout(call([1], [2]), id="x.1.0", task_id="x", sample=1),
+    )
+    said = athlos("export", "a", "--policy", "strict", "--skip-broken")
+    assert said.returncode == 0
+    assert [json.loads(line)["rollout_id"] for line in said.stdout.splitlines()] == ["x.1.0"]
+    assert "left out: rollout x.0.0, call 1: its prompt does not begin" in said.stderr
+    assert "1 rollouts left out, whose tokens contradict each other" in said.stderr

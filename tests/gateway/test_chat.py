@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from tests.gateway.helpers import QUESTION, TOOL, Harness, echo, rollout, run
 
-from athlos import Rollout
+from athlos import ConfigError, Rollout
 from athlos.gateway import Gateway
 from athlos.gateway.chat import Chat
 from athlos.models.token_modes import Capture
@@ -140,6 +140,16 @@ def test_what_the_harness_sends_reaches_the_server_but_for_pins_and_model():
     assert (sent["top_k"], sent["unheard_of"], sent["min_p"]) == (7, {"a": 1}, 0.1)
     kept = msgspec.json.decode(call.request)
     assert (kept["model"], kept["temperature"], kept["messages"]) == ("gpt-5", 0.1, QUESTION)
+
+
+@pytest.mark.parametrize("name", ["messages", "model", "stream", "tools"])
+def test_what_is_no_sampling_parameter_cannot_be_pinned(name):
+    async def main(setting):
+        with pytest.raises(ConfigError, match=f"'{name}' is no sampling parameter"):
+            setting.gateway.open(rollout("b"), pin={name: 1})
+        return len(setting.gateway.leases)
+
+    assert run(main) == 1
 
 
 def test_each_of_several_choices_is_a_call():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from athlos.cli.terminal import printable
-from athlos.errors import ConfigError
+from athlos.errors import ConfigError, TokenError
 
 if TYPE_CHECKING:
     from athlos.runs.export import Exported
@@ -23,6 +23,7 @@ Examples:
 """
 
 _POLICIES = ["fork", "strict", "per_call", "main_only", "realign"]
+_NAMED = 10  # broken rollouts
 _MODES = ["grpo", "loo", "centered", "none"]
 
 
@@ -42,6 +43,9 @@ _MODES = ["grpo", "loo", "centered", "none"]
     "--advantages", type=click.Choice(_MODES), default="none", help="Over each group. [none]"
 )
 @click.option(
+    "--skip-broken", is_flag=True, help="Leave out rollouts whose tokens contradict each other."
+)
+@click.option(
     "--out", metavar="FILE", help="A .jsonl or .parquet file. [JSON lines on standard output]"
 )
 def command(
@@ -50,6 +54,7 @@ def command(
     policy: str | None,
     window: int | None,
     advantages: str,
+    skip_broken: bool,
     out: str | None,
 ) -> None:
     """Write the rollouts of RUN, a folder that `athlos run` wrote, as rows for a trainer.
@@ -69,7 +74,13 @@ def command(
     options |= {} if policy is None else {"policy": policy}
     options |= {} if window is None else {"window": window}
     target = Path(out) if out else sys.stdout.buffer
-    done = export(run, target, **options)
+    try:
+        done = export(run, target, skip_broken=skip_broken, **options)
+    except TokenError as error:
+        error.hint = f"{error.hint} --skip-broken leaves such rollouts out.".lstrip()
+        raise
+    for message in done.broken[:_NAMED]:
+        click.echo(printable(f"left out: {message}"), err=True)
     click.echo(printable(_sentence(done, form, out)), err=True)
 
 
@@ -83,6 +94,8 @@ def _sentence(done: Exported, form: str, out: str | None) -> str:
         parts.append(f"not trained: {done.dropped_tokens} tokens of {calls} calls ({reasons})")
     if done.without:
         parts.append(f"{done.without} rollouts have no sequence")
+    if done.broken:
+        parts.append(f"{len(done.broken)} rollouts left out, whose tokens contradict each other")
     if done.failures:
         what = "attempts" if form == "nemo-gym" else "samples"
         parts.append(f"{done.failures} {what} failed")

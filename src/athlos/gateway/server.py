@@ -26,6 +26,7 @@ __all__ = ["Gateway"]
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST = 100
+_NO_PINS = frozenset({"messages", "model", "stream", "stream_options", "tools"})
 _LOOK = 0.05  # seconds
 _START = 30  # seconds
 
@@ -100,6 +101,8 @@ class Gateway:
         for name, value in (("deadline", deadline), ("max_calls", max_calls)):
             if value is not None and not value > 0:
                 raise ConfigError(f"{name} must be more than 0, not {value}")
+        for name in _NO_PINS & set(pin or ()):
+            raise ConfigError(f"{name!r} is no sampling parameter, and cannot be pinned")
         leases = self._app.leases
         base = _UNSAFE.sub("-", rollout.id).strip("-.")[:_LONGEST] or "rollout"
         name, number = base, 1

@@ -16,7 +16,7 @@ from typing import BinaryIO, Literal
 import msgspec
 from msgspec import Struct, field
 
-from athlos.errors import Cancelled, ConfigError
+from athlos.errors import Cancelled, ConfigError, TokenError
 from athlos.runs.read import read_records, read_run
 from athlos.runs.table import Table, open_table
 from athlos.sequences import AdvantageMode, advantages, build
@@ -81,6 +81,7 @@ class Exported(Struct):
         failures: Samples that ended without a reward, cancelled ones aside.
         dropped_calls: Calls that are not, or not all, trained; by reason.
         dropped_tokens: Their tokens that are not.
+        broken: What was wrong with each rollout that contradicts itself, if these are left out.
     """
 
     rows: int = 0
@@ -89,6 +90,7 @@ class Exported(Struct):
     failures: int = 0
     dropped_calls: Counter[str] = field(default_factory=Counter)
     dropped_tokens: int = 0
+    broken: list[str] = field(default_factory=list)
 
 
 def export(
@@ -99,6 +101,7 @@ def export(
     policy: SequencePolicy = "fork",
     window: int = 1024,
     mode: AdvantageMode = "none",
+    skip_broken: bool = False,
 ) -> Exported:
     """Writes a run as rows: JSON lines, or Parquet if `out` ends so.
 
@@ -111,6 +114,8 @@ def export(
         policy: How calls become sequences.
         window: For the policy `realign`.
         mode: Which advantages to compute over the rollouts of each group.
+        skip_broken: Leaves out rollouts with a `TokenError`. They still count in their group, and
+            in its advantages: their rewards are as good as any.
 
     Raises:
         ConfigError: There is no such run, nothing in it to train on, or `out` cannot be written.
@@ -125,12 +130,13 @@ def export(
     with open_table(out, kind, run) as table, closing(groups):
         for group in groups:
             if format == "sequences":
-                _write_sequences(group, table, done, policy, window, mode)
+                _write_sequences(group, table, done, policy, window, mode, skip_broken)
             else:
                 _write_messages(group, table, done, mode)
             del group  # before the next one is read
         if done.rollouts and not done.rows:
-            reasons = ", ".join(f"{why} {n}" for why, n in sorted(done.dropped_calls.items()))
+            lost = done.dropped_calls + Counter(broken=len(done.broken))
+            reasons = ", ".join(f"{why} {n}" for why, n in sorted(lost.items()))
             raise ConfigError(
                 f"{run}: no call of its {done.rollouts} rollouts can be trained on "
                 f"({reasons or 'there are none'})",
@@ -228,10 +234,17 @@ def _write_sequences(
     policy: SequencePolicy,
     window: int,
     mode: AdvantageMode,
+    skip_broken: bool,
 ) -> None:
     relative = advantages(group.rollouts, mode)
     for rollout in group.rollouts:
-        built = build(rollout, policy, window=window)
+        try:
+            built = build(rollout, policy, window=window)
+        except TokenError as error:
+            if not skip_broken:
+                raise
+            done.broken.append(error.message)
+            continue
         for one in built.dropped:
             done.dropped_calls[one.reason] += 1
             done.dropped_tokens += one.tokens
