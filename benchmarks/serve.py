@@ -32,7 +32,6 @@ KINDS = ("empty", "serve", "many")
 ROW = {
     "responses_create_params": {
         "input": [{"role": "user", "content": "Bring the counter to 6. Use the tool. " * 4}],
-        "tools": [],
     },
     "verifier_metadata": {"target": 6},
 }

@@ -372,3 +372,15 @@ def test_the_digest_knows_names_and_not_only_contents(folder_env):
 def test_a_class_without_a_file_has_no_digest():
     made = type("Made", (Environment,), {"__module__": "builtins"})
     assert digest(made) == ""
+
+
+def test_further_files_and_folders_belong_to_the_digest(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "README.md").write_text("one")
+    (tmp_path / "env.py").write_text(source())
+    env = load(f"{tmp_path}/env.py")
+    alone = digest(env)
+    env.digested = (tmp_path / "data",)
+    first = digest(env)
+    (tmp_path / "data" / "README.md").write_text("two")
+    assert len({alone, first, digest(env)}) == 3

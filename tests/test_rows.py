@@ -191,9 +191,19 @@ def test_parts_that_are_text_are_joined_and_others_kept():
     ]
 
 
-@pytest.mark.parametrize("tools", [None, []])
-def test_a_row_without_tools_restricts_nothing(tools):
-    assert gym(user("x"), params={"tools": tools}).tools is None
+@pytest.mark.parametrize("params", [{}, {"tools": None}])
+def test_a_row_without_tools_restricts_nothing(params):
+    assert gym(user("x"), params=params).tools is None
+
+
+def test_an_empty_list_of_tools_offers_none():
+    assert gym(user("x"), params={"tools": []}).tools == []
+
+
+@pytest.mark.parametrize("tools", [{}, "", "add", 0])
+def test_tools_that_are_no_list_are_a_mistake(tools):
+    with pytest.raises(ConfigError, match=r"tools` must be a list"):
+        gym(user("x"), params={"tools": tools})
 
 
 def test_the_tools_of_a_row_restrict_by_name():

@@ -12,6 +12,7 @@ import random
 import typing
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias, TypeVar, overload
 
 import msgspec
@@ -26,7 +27,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK = "__athlos_scorer__"
 # What an instance is given; a method of such a name would be hidden by it.
-_TAKEN = frozenset({"config", "done", "models", "seed", "task"})
+_TAKEN = frozenset({"config", "done", "models", "sandbox", "seed", "task"})
 Kind = Literal["reward", "metric", "group_reward"]
 Reply: TypeAlias = str | Message | list[Message] | None
 
@@ -134,6 +135,21 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Base of an environment's typed settings. An empty one has none."""
 
 
+class _NotThere:
+    """Stands for a sandbox where there is none: it is false, and says why."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise EnvError(self._why)
+
+
 class Environment:
     """Tasks, tools, state and rewards. Subclass it; only `tasks` and one reward are needed.
 
@@ -142,6 +158,7 @@ class Environment:
         config: The environment's settings, an instance of its `Config`.
         shared: What `shared()` yielded: the same object in every attempt.
         models: Further models by role (`self.models["judge"]`).
+        sandbox: Runs programs that nobody has checked, if the class asks for it.
         seed: Derived from the run's seed, the task and the sample: the same on every machine.
         done: Set it to True, in a tool for example, to end the attempt after this turn.
     """
@@ -156,8 +173,15 @@ class Environment:
     roles: ClassVar[tuple[str, ...]] = ()
     """Roles of `self.models` that must be filled; a run without them does not begin."""
 
+    sandbox: Any = _NotThere("this environment asks for no sandbox: write `sandbox = True` into it")
+    """True, `Limits`, a `SandboxSpec`, or a classmethod that makes one of these from the settings;
+    each attempt then has a `Lease` of a sandbox here."""
+
     check_exceptions: ClassVar[Mapping[str, str]] = {}
     """Findings of `athlos check env` that are meant to be: code -> reason, shown in its report."""
+
+    digested: ClassVar[tuple[str | Path, ...]] = ()
+    """Further files and folders, whatever is in them, that belong to the environment's digest."""
 
     from_row: ClassVar[staticmethod[[Any], Task] | None] = None
     """How a decoded row of a task file becomes a task; None takes the shapes of `athlos.rows`."""
@@ -200,6 +224,10 @@ class Environment:
         self.models: Mapping[str, Any] = {} if models is None else models
         self.seed = seed
         self.done = False
+        if self.sandbox:
+            self.sandbox = _NotThere(
+                "self.sandbox is there from `setup` to `teardown` of an attempt"
+            )
 
     @classmethod
     def tasks(cls, config: Any, split: str) -> Iterable[Task] | AsyncIterable[Task]:
@@ -296,7 +324,10 @@ class Environment:
 
     def __getstate__(self) -> dict[str, Any]:
         """What travels to a worker process: everything but what belongs to this process."""
-        return {**self.__dict__, "shared": _Elsewhere("shared"), "models": _Elsewhere("models")}
+        state = {**self.__dict__, "shared": _Elsewhere("shared"), "models": _Elsewhere("models")}
+        if "sandbox" in state:
+            state["sandbox"] = _Elsewhere("sandbox")
+        return state
 
 
 class _Elsewhere:

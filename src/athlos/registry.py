@@ -22,7 +22,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -30,7 +30,7 @@ from typing import NamedTuple
 from athlos.environment import Environment
 from athlos.errors import ConfigError
 
-__all__ = ["Listed", "digest", "is_loaded_file", "listing", "load"]
+__all__ = ["Listed", "digest", "is_loaded_file", "listing", "load", "package"]
 
 GROUP = "athlos.environments"
 
@@ -45,6 +45,7 @@ ALIASES = {
 CONNECTORS: dict[str, str] = {
     "aviary": "athlos.connect.aviary",
     "gymnasium": "athlos.connect.gymnasium",
+    "harbor": "athlos.connect.harbor",
     "inspect": "athlos.connect.inspect_ai",
     "nemo-gym+http": "athlos.connect.nemo_gym",
     "nemo-gym-agent+http": "athlos.connect.nemo_gym_agent",
@@ -62,9 +63,11 @@ _EXTRAS = {
     "aviary": "aviary",
     "emoji": "instructions",
     "gymnasium": "gymnasium",
+    "httpx2": "mcp",
     "inspect_ai": "inspect",
     "langdetect": "instructions",
     "math_verify": "math",
+    "mcp": "mcp",
     "openapi_schema_validator": "structured",
     "reasoning_gym": "reasoning-gym",
     "syllapy": "instructions",
@@ -138,20 +141,39 @@ def listing() -> Iterator[Listed]:
 
 
 def digest(cls: type[Environment]) -> str:
-    """A hash of the environment's code and data: of its file, or of every file of its folder."""
+    """A hash of the environment's code and data.
+
+    Of its file, or of every file of its folder, and of what `digested` names.
+    """
     try:
         source = Path(inspect.getfile(cls))
     except (OSError, TypeError):
         return ""
     try:
-        return _digest([source])
+        return _digest([source], [Path(path) for path in cls.digested])
     except OSError as error:
         raise ConfigError(
             f"cannot read {error.filename}, a file of the environment {cls.name}: {error.strerror}"
         ) from error
 
 
-def _digest(sources: Iterable[Path]) -> str:
+def package(cls: type[Environment]) -> str | None:
+    """Name and version of the installed package that offers an environment; None without one."""
+    dist = _distribution(cls.__module__)
+    return f"{dist.name} {dist.version}" if dist else None
+
+
+def _distribution(module: str) -> Distribution | None:
+    """What offers the environments of a module by an entry point."""
+    if module.startswith(("athlos.", _FILE_MODULE)):
+        return None  # all packages would be looked through
+    for entry in entry_points(group=GROUP):
+        if entry.dist and f"{module}.".startswith(f"{entry.module}."):
+            return entry.dist
+    return None
+
+
+def _digest(sources: Iterable[Path], further: Iterable[Path] = ()) -> str:
     hashed = hashlib.blake2b(digest_size=8)
     for source in sources:
         folder = source.parent if source.name == "__init__.py" else None
@@ -159,7 +181,18 @@ def _digest(sources: Iterable[Path]) -> str:
         for file in files:
             name = file.name if folder is None else file.relative_to(folder).as_posix()
             hashed.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
+    for path in further:
+        for file in sorted(_all_files(path)) if path.is_dir() else [path]:
+            name = file.relative_to(path.parent).as_posix()
+            hashed.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
     return hashed.hexdigest()
+
+
+def _all_files(folder: Path) -> Iterator[Path]:
+    """Everything but what Python and version control leave behind."""
+    for path in folder.rglob("*"):
+        if path.is_file() and not {"__pycache__", ".git"} & set(path.relative_to(folder).parts):
+            yield path
 
 
 def is_loaded_file(module: ModuleType) -> bool:
@@ -241,15 +274,21 @@ def _from_module(module: str, class_name: str, reference: str) -> type[Environme
             f"no module named {module!r} (for {reference!r})",
             hint=f"Is its package installed? Connectors: {known}",
         )
-    return _named(_only_class(_import(module, reference), class_name, reference), "")
+    cls = _only_class(_import(module, reference), class_name, reference)
+    return _versioned(_named(cls, ""))
 
 
 def _from_entry_point(entry: EntryPoint) -> type[Environment]:
     module = _import(entry.module, entry.name)
     cls = _only_class(module, entry.attr or "", entry.name)
     cls.name = entry.name
-    if entry.dist and not cls.version:
-        cls.version = entry.dist.version
+    return _versioned(cls)
+
+
+def _versioned(cls: type[Environment]) -> type[Environment]:
+    """A class that states no version has that of the installed package that offers it."""
+    if not cls.version and (dist := _distribution(cls.__module__)):
+        cls.version = dist.version
     return cls
 
 
@@ -343,12 +382,12 @@ def _snake(name: str) -> str:
 
 def _suggest(reference: str) -> str:
     known = [*_library_names(), *ALIASES, *(e.name for e in entry_points(group=GROUP))]
-    close = difflib.get_close_matches(reference, known, n=3, cutoff=0.5)
-    if close:
-        return f"Did you mean {' or '.join(close)}? `athlos list` shows all."
     if Path(f"{reference}.py").is_file() or (Path(reference) / "__init__.py").is_file():
         suffix = "" if Path(reference).is_dir() else ".py"
         return f"There is a file of that name: write ./{reference}{suffix}"
+    close = difflib.get_close_matches(reference, known, n=3, cutoff=0.5)
+    if close:
+        return f"Did you mean {' or '.join(close)}? `athlos list` shows all."
     return "`athlos list` shows all; a file is written ./name.py."
 
 

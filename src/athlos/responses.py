@@ -27,10 +27,13 @@ TokenFields = tuple[list[int], list[int], list[float]]
 
 _TOKEN_FIELDS = ("prompt_token_ids", "generation_token_ids", "generation_log_probs")
 _WHERE = "`responses_create_params.input`"
+_TEXTS = ("input_text", "output_text", "summary_text", "text")
 _UNFINISHED = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
-def read_items(items: Any, instructions: Any = None, *, where: str = _WHERE) -> Iterator[Message]:
+def read_items(
+    items: Any, instructions: Any = None, *, where: str = _WHERE, keep_blocks: bool = False
+) -> Iterator[Message]:
     """Yields items as chat messages.
 
     Calls, text and reasoning beside each other are one message.
@@ -39,16 +42,19 @@ def read_items(items: Any, instructions: Any = None, *, where: str = _WHERE) -> 
         items: A list of items, or the text of a user's message.
         instructions: Text of a system message that comes first.
         where: What an error names.
+        keep_blocks: Whether assistant text that came in several blocks stays a list of parts, each
+            with the number of its item as `item`; an item behind that has no text adds an empty
+            part. Some verifiers read the first block of the last item only.
 
     Raises:
         ConfigError: An item is malformed, or cannot be said in a chat.
     """
-    for message, _ in read_turns(items, instructions, where=where):
+    for message, _ in read_turns(items, instructions, where=where, keep_blocks=keep_blocks):
         yield message
 
 
 def read_turns(
-    items: Any, instructions: Any = None, *, where: str = _WHERE
+    items: Any, instructions: Any = None, *, where: str = _WHERE, keep_blocks: bool = False
 ) -> Iterator[tuple[Message, TokenFields | None]]:
     """As `read_items`, each message with the token fields of its last item that has some."""
     if instructions:
@@ -61,10 +67,10 @@ def read_turns(
         if not isinstance(item, dict):
             raise ConfigError(f"an entry of {where} is no object")
         kind = item.get("type", "message")
-        role = item.get("role")
-        if kind in ("function_call", "reasoning") or (kind, role) == ("message", "assistant"):
+        role = item.get("role") if kind == "message" else None
+        if role == "assistant" or kind == "function_call" or kind == "reasoning":
             assistant = assistant or Message("assistant")
-            _extend(assistant, item, kind, where)
+            _extend(assistant, item, kind, where, keep_blocks)
             found = _token_fields(item)
             if found is not None:  # the last item of a call has those of all of it
                 yield assistant, found
@@ -76,11 +82,12 @@ def read_turns(
         if kind == "function_call_output":
             content = _content(item.get("output"), where)
             yield Message("tool", content, tool_call_id=str(item.get("call_id", ""))), None
-        elif kind == "message" and role in ("user", "system", "developer"):
+        elif role in ("user", "system", "developer"):
             yield Message(role, _content(item.get("content"), where)), None
         else:
             raise ConfigError(
-                f"an entry of {where} has type {kind!r} and role {role!r}, which is not supported"
+                f"an entry of {where} has type {kind!r} and role {item.get('role')!r}, "
+                "which is not supported"
             )
     if assistant is not None:
         yield assistant, None
@@ -215,16 +222,44 @@ def _token_fields(item: Item) -> TokenFields | None:
     return None
 
 
-def _extend(message: Message, item: Item, kind: str, where: str) -> None:
+def _extend(message: Message, item: Item, kind: str, where: str, keep_blocks: bool) -> None:
     if kind == "function_call":
         function = FunctionCall(str(item.get("name", "")), str(item.get("arguments", "")))
         message.tool_calls = [*message.tool_calls, ToolCall(str(item.get("call_id", "")), function)]
     elif kind == "reasoning":
-        summary = Message("assistant", _content(item.get("summary") or [], where)).text
+        summary = _text(item.get("summary") or [], where)
         message.reasoning_content = (message.reasoning_content or "") + summary
+        if keep_blocks and message.content is not None:
+            _add_blocks(message, [""])
     else:
-        said = Message("assistant", _content(item.get("content"), where)).text
-        message.content = message.text + said
+        content = item.get("content")
+        if not keep_blocks:
+            message.content = message.text + _text(content, where)
+        elif isinstance(content, list):
+            _add_blocks(message, [_text([part], where) for part in content])
+        else:
+            _add_blocks(message, [_text(content, where)])
+
+
+def _add_blocks(message: Message, texts: Sequence[str]) -> None:
+    """Adds the blocks of an item; as long as there is one block, it is the content."""
+    if message.content is None and len(texts) <= 1:
+        message.content = "".join(texts)
+        return
+    if isinstance(message.content, list):
+        parts = message.content
+    else:
+        before = message.content
+        parts = [] if before is None else [{"type": "text", "text": before, "item": 0}]
+    number = parts[-1]["item"] + 1 if parts else 0
+    # an item without a block is one with an empty block
+    added = [{"type": "text", "text": text, "item": number} for text in texts or [""]]
+    message.content = [*parts, *added]
+
+
+def _text(value: Any, where: str) -> str:
+    content = _content(value, where)
+    return content if isinstance(content, str) else Message("assistant", content).text
 
 
 def _content(value: Any, where: str) -> str | list[dict[str, Any]]:
@@ -232,10 +267,12 @@ def _content(value: Any, where: str) -> str | list[dict[str, Any]]:
         return value
     if not isinstance(value, list):
         raise ConfigError(f"a message of {where} has no content")
+    if len(value) == 1 and isinstance(part := value[0], dict) and part.get("type") in _TEXTS:
+        return str(part.get("text") or "")  # as nearly all are
     parts: list[dict[str, Any]] = []
     for part in value:
         kind = part.get("type") if isinstance(part, dict) else None
-        if kind in ("input_text", "output_text", "summary_text", "text"):
+        if kind in _TEXTS:
             parts.append({"type": "text", "text": str(part.get("text") or "")})
         elif kind == "refusal":
             parts.append({"type": "text", "text": str(part.get("refusal") or "")})

@@ -148,11 +148,13 @@ def _gym_task(row: dict[str, Any]) -> Task:
     if not messages:
         raise ConfigError("the task has no prompt: `responses_create_params.input` is empty")
     tools = params.get("tools")
+    if tools is not None and not isinstance(tools, list):
+        raise ConfigError("`responses_create_params.tools` must be a list")
     own: dict[str, Any] = {
         "prompt": messages,
         "id": _take_id(metadata) or _take_id(row),
         "info": row | metadata,
-        "tools": None if not tools else [_tool_name(tool) for tool in tools],
+        "tools": None if tools is None else [_tool_name(tool) for tool in tools],
         "sampling": {
             ours: params[theirs]
             for theirs, ours in _SAMPLING.items()
@@ -182,6 +184,8 @@ def _take_id(fields: dict[str, Any]) -> str:
     """The row's own name for the task, which stays in `info` too: a verifier may want it."""
     for name in _ID_FIELDS:
         value = fields.get(name)
+        if value is None:
+            continue
         if isinstance(value, str | int) and not isinstance(value, bool) and str(value):
             return str(value)
     return ""

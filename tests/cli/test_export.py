@@ -6,6 +6,8 @@ import pytest
 from tests.runs.stored import failed, store
 from tests.sequences.rollouts import call, rollout
 
+from athlos import Message
+
 
 @pytest.fixture
 def run(tmp_path):
@@ -82,3 +84,39 @@ def test_broken_rollouts_are_left_out_and_named(athlos, tmp_path):
     assert [json.loads(line)["rollout_id"] for line in said.stdout.splitlines()] == ["x.1.0"]
     assert "left out: rollout x.0.0, call 1: its prompt does not begin" in said.stderr
     assert "1 rollouts left out, whose tokens contradict each other" in said.stderr
+
+
+def test_pairs_for_a_trainer(athlos, tmp_path):
+    asked = {"task_id": "x", "messages": [Message("user", "?"), Message("assistant", "!")]}
+    store(
+        tmp_path / "a",
+        rollout(call([1], [2]), id="x.0.0", reward=1.0, **asked),
+        rollout(call([1], [2]), id="x.1.0", sample=1, **asked),
+        rollout(call([1], [2]), id="x.2.0", sample=2, **asked),
+        samples=3,
+    )
+    said = athlos("export", "a", "--format", "dpo", "--margin", 0.5)
+    assert said.returncode == 0, said.stderr
+    [row] = map(json.loads, said.stdout.splitlines())
+    assert (row["chosen_id"], row["rejected_id"]) == ("x.0.0", "x.1.0")
+    assert said.stderr == "1 rows of 3 rollouts; left out: 1 rollouts (no pair 1)\n"
+
+
+def test_a_folder_for_datasets(athlos, run, tmp_path):
+    pytest.importorskip("pyarrow")
+    said = athlos("export", "a", "--format", "messages", "--out", "new/data/")
+    assert said.returncode == 0, said.stderr
+    card = (tmp_path / "new/data/README.md").read_text()
+    assert "data_files: train.parquet" in card
+    assert "rollouts of `e` 1 (digest `abc`, split `test`) by the model `m`" in card
+    assert (tmp_path / "new/data/train.parquet").read_bytes()[:4] == b"PAR1"
+
+
+def test_options_of_other_formats_are_refused(athlos, run):
+    for option, message in (
+        (["--pairs", 2], "--pairs is for --format dpo"),
+        (["--min-reward", 1], "--min-reward is for --format sft and kto"),
+    ):
+        said = athlos("export", "a", *option)
+        assert said.returncode == 2
+        assert message in said.stderr

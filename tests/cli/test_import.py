@@ -9,6 +9,7 @@ from athlos import ConfigError
 from athlos.cli.import_ import command
 from athlos.cli.settings import Settings
 from athlos.cli.yaml_text import read_yaml
+from athlos.connect.nemo_gym_servers import SERVER_TYPES
 from athlos.connect.nemo_gym_yaml import leaves, load_gym_yaml
 
 WEATHER = """
@@ -46,6 +47,11 @@ num_samples_in_parallel: 32
 responses_create_params: {temperature: 0.7, max_output_tokens: 100, tools: []}
 use_absolute_ip: false
 wandb_project: mine
+weather_front:
+  environment_servers:
+    legacy_agent:
+      entrypoint: app.py
+      agent_server: {type: responses_api_agents, name: weather_agent}
 """
 CHOICES = """
 choices:
@@ -140,16 +146,94 @@ def test_a_prompt_that_names_no_field_of_a_row_is_an_error(folder):
         run("weather.yaml", "--out", "run.yaml")
 
 
+def told(report):
+    """The keys that a report speaks of."""
+    found, place = [], ""
+    for line in report.splitlines():
+        named = line.strip().partition("  ")[0].partition(": ")[0]
+        if line.startswith("    "):
+            found += [f"{place}.{name}" for name in named.rstrip(",").split(", ")]
+        elif line.startswith("  ") and named.split(".")[1:2] in [[kind] for kind in SERVER_TYPES]:
+            place = named
+        elif line.startswith("  "):
+            found += named.rstrip(",").split(", ")
+    return found
+
+
 @pytest.mark.parametrize(("name", "secret"), [("weather", "none"), ("choices", "sk-very-secret")])
 def test_every_key_is_accounted_for_and_no_secret_is_shown(folder, name, secret):
     result = run(f"{name}.yaml")
     made = load_gym_yaml(folder / f"{name}.yaml", read_yaml)
-    told = [line.split()[0] for line in result.stderr.splitlines() if line.startswith("  ")]
+    spoken = told(result.stderr)
     for key, _ in leaves(made.values):
         if not key.startswith("policy_") or "." in key:  # names that others refer to
-            assert any(key == one or key.startswith((f"{one}.", f"{one}[")) for one in told), key
+            assert any(key == one or key.startswith((f"{one}.", f"{one}[")) for one in spoken), key
     assert secret not in result.stdout
     assert f" {secret}" not in result.stderr
+
+
+def test_the_report_goes_server_by_server(folder):
+    assert run("weather.yaml", "--out", "run.yaml").stderr == (
+        """\
+wrote run.yaml
+used:
+  weather_agent.responses_api_agents.simple_agent
+    resources_server           environment
+    model_server               model, base_url
+    max_steps                  max_turns
+    datasets[2].jsonl_fpath    tasks
+    datasets[2].num_repeats    samples
+    datasets[2].prompt_config  tasks, whose rows it completes
+  my_weather.resources_servers.weather_impl
+    port  environment: nemo-gym+http://127.0.0.1:9001
+  policy_model.responses_api_models.openai_model
+    openai_base_url  base_url
+    openai_api_key   api_key_env: POLICY_KEY
+    openai_model     model
+  num_samples_in_parallel                    concurrency
+  responses_create_params.temperature        temperature
+  responses_create_params.max_output_tokens  max_tokens
+left to the server and its launcher:
+  my_weather.resources_servers.weather_impl
+    entrypoint, domain, city_limit
+  policy_model.responses_api_models.openai_model
+    entrypoint
+  weather_agent.responses_api_agents.simple_agent
+    entrypoint
+  use_absolute_ip
+  weather_front.environment_servers.legacy_agent
+    entrypoint, agent_server
+not used:
+  weather_agent.responses_api_agents.simple_agent: a setting of the agent simple_agent, which the \
+tool loop replaces
+    skip_verification
+  weather_agent.responses_api_agents.simple_agent: not chosen; --dataset example takes it
+    datasets[0]
+  weather_agent.responses_api_agents.simple_agent: not chosen; --dataset train takes it
+    datasets[1]
+  weather_agent.responses_api_agents.simple_agent: about the data set; the rows say it all
+    datasets[2].name, datasets[2].type
+  responses_create_params.tools, wandb_project: there is nothing like it here
+note: run.tasks.jsonl has the rows of d/bench.jsonl, completed by p.yaml
+"""
+    )
+
+
+def test_an_environment_server_may_say_which_resources_an_agent_has(folder):
+    text = WEATHER.replace(
+        "      resources_server: {type: resources_servers, name: my_weather}\n", ""
+    )
+    reference = "{type: resources_servers, name: my_weather}"
+    (folder / "turn.yaml").write_text(f"{text}      resources_server: {reference}\n")
+    result = run("turn.yaml")
+    assert read_yaml(result.stdout, "")["environment"] == "nemo-gym+http://127.0.0.1:9001"
+    assert "weather_front.environment_servers.legacy_agent\n    resources_server" in result.stderr
+
+
+def test_the_variable_of_a_key_is_found_behind_a_choice(folder):
+    chosen = CHOICES.replace("sk-very-secret", "${oc.select:their_key,${policy_api_key}}")
+    (folder / "choices.yaml").write_text(chosen)
+    assert read_yaml(run("choices.yaml").stdout, "")["api_key_env"] == "POLICY_KEY"
 
 
 def test_an_environment_of_the_library_takes_the_place_of_its_server(folder):

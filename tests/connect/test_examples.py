@@ -14,6 +14,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples" / "connect"
 NEEDS = {
     "play_aviary": ("aviary", "reward 1"),
     "play_gymnasium": ("gymnasium", "reward 1, 6 turns"),
+    "play_mcp": ("mcp", "served: reward 1"),
     "play_inspect": ("inspect_ai", "mean reward 1.00 of 5 samples"),
     "play_openenv": ("openenv", "reward 1"),
     "play_textarena": ("textarena", "mean reward 1.00 of 5 games"),

@@ -176,6 +176,12 @@ def test_what_a_tool_answers_is_data_whatever_its_status(tmp_path, status):
             "environment_error",
             False,
         ),
+        (
+            "/verify",
+            (200, {"reward": 0.0, "mask_sample": True, "failure_kind": "session_lost"}),
+            "environment_error",
+            True,
+        ),
     ],
 )
 def test_what_goes_wrong_at_the_server_is_a_failure(
@@ -186,6 +192,15 @@ def test_what_goes_wrong_at_the_server_is_a_failure(
     assert rollouts == []
     (failure,) = failures
     assert (failure.failure_class, failure.retryable) == (failure_class, retryable)
+
+
+def test_a_diagnosis_of_nothing_is_not_recorded(tmp_path):
+    healthy = {"mask_sample": False, "failure_kind": None, "failure_reason": None}
+    fault = (200, {"reward": 1.0, "note": "n", **healthy})
+    with FakeGym(faults={"/verify": fault}) as gym:
+        (rollout,), _ = play(gym, scripted("Done."), tmp_path)
+    assert rollout.extra["verify"] == {"note": "n"}
+    assert rollout.metrics == {}
 
 
 def test_a_failure_of_the_server_is_mended_by_another_attempt(tmp_path):

@@ -14,7 +14,7 @@ base:
     impl: {entrypoint: app.py, domain: agent, keep: 1, gone: 2, nested: {x: 1, y: [1, 2]}}
 moved:
   _inherit_from: base
-  resources_servers: {impl: {keep: 9, port: "${port}"}}
+  resources_servers: {impl: {keep: 9, limit: "${port}"}}
 copied:
   resources_servers:
     impl:
@@ -33,6 +33,22 @@ esc: 'a \${port}'
 nest: "${tmpl.${which}.entrypoint}"
 which: inner
 chain: ${rel.b}
+select: ["${oc.select:rel.a,9}", "${oc.select:nowhere,${oc.env:ATHLOS_NO_SUCH,[a, 1]}}"]
+typed: ["${oc.select:no,[1, {a: 1e3}, 'x, y']}", "${oc.select:no,TRUE}", "${oc.select:no}"]
+decoded: ${oc.decode:${oc.env:ATHLOS_NO_SUCH,-7}}
+noted: ${oc.env:ATHLOS_NO_SUCH,false}
+none: "a${envn}"
+agent: {responses_api_agents: {simple: {entrypoint: app.py}}}
+renamed: {_inherit_from: agent}
+front:
+  environment_servers:
+    legacy_agent:
+      entrypoint: app.py
+      agent_server: {type: responses_api_agents, name: agent}
+policy:
+  responses_api_models:
+    dummy_model: {entrypoint: app.py, nested: {a: 1}}
+    vllm_model: {nested: {b: 2}}
 needed: ???
 lists: [9]
 """
@@ -62,7 +78,7 @@ EXPECTED = {
                 "keep": 9,
                 "gone": 2,
                 "nested": {"x": 1, "y": [1, 2]},
-                "port": 12,
+                "limit": 12,
             }
         }
     },
@@ -79,6 +95,23 @@ EXPECTED = {
     "nest": "e.py",
     "which": "inner",
     "chain": 5,
+    "select": [5, "['a', 1]"],
+    "typed": [[1, {"a": 1000.0}, "x, y"], True, None],
+    "decoded": -7,
+    "noted": "False",
+    "none": "aNone",
+    "renamed": {"responses_api_agents": {"simple": {"entrypoint": "app.py"}}},
+    "front": {
+        "environment_servers": {
+            "legacy_agent": {
+                "entrypoint": "app.py",
+                "agent_server": {"type": "responses_api_agents", "name": "renamed"},
+            }
+        }
+    },
+    "policy": {
+        "responses_api_models": {"vllm_model": {"entrypoint": "app.py", "nested": {"a": 1, "b": 2}}}
+    },
     "needed": "yes it is",
     "lists": [9],
     "host": "hc",
@@ -185,7 +218,8 @@ def test_all_missing_values_are_named_at_once(folder):
         ("a: ${b}", r"a: \$\{b\} leads nowhere"),
         ("a: ${b}\nb: ${a}", "goes round in circles"),
         ("a: ${oc.env:ATHLOS_NO_SUCH}", "ATHLOS_NO_SUCH is not set"),
-        ("a: ${oc.decode:1}", "'oc.decode' is not supported"),
+        ("a: ${oc.create:1}", "'oc.create' is not supported; oc.env, oc.select, oc.decode are"),
+        ("a: ${oc.env:A,1,2}", "oc.env was given 3 arguments"),
         ("a: 'x${b'", "no closing brace"),
         ("a: {_inherit_from: b.c}\nb: {d: {}}", "names 'b.c', and there is no 'c'"),
         ("a: {_copy: a}", "round in circles"),
@@ -194,11 +228,8 @@ def test_all_missing_values_are_named_at_once(folder):
         ("config_paths: main.yaml", "must be a list of paths"),
         ("- 1", "must hold keys and values"),
         ("a: [", "not valid YAML"),
-        ("s: {resources_servers: {}}", "must name one implementation"),
-        ("s: {resources_servers: {a: {}, b: {}}}", "must name one implementation"),
-        ("s: {resources_servers: {a: {domain: math}}}", "has no entrypoint"),
+        ("s: {resources_servers: {a: {entrypoint: e}, b: {}}}", "must name one implementation"),
         ("s: {resources_servers: {a: {entrypoint: app.py}}}", "has no domain"),
-        ("s: {resources_servers: {a: }}", "has no settings"),
         (
             "s: {resources_servers: {a: {entrypoint: e, domain: x}}, responses_api_models: {}}",
             "of several types",
@@ -211,8 +242,14 @@ def test_a_mistake_is_one_sentence(folder, text, message):
 
 
 def test_what_is_almost_a_server_may_be_let_pass(folder):
-    path = write(folder, main="error_on_almost_servers: false\ns: {resources_servers: {a: {}}}")
-    assert "has no entrypoint" in load_gym_yaml(path, read_yaml).notes[0]
+    almost = "s: {resources_servers: {a: {entrypoint: app.py}}}"
+    path = write(folder, main=f"error_on_almost_servers: false\n{almost}")
+    assert "has no domain" in load_gym_yaml(path, read_yaml).notes[0]
+
+
+def test_what_has_no_entrypoint_is_no_server(folder):
+    path = write(folder, main="s: {resources_servers: {a: {domain: math}}}")
+    assert load_gym_yaml(path, read_yaml).notes == ["s is no server: it has no entrypoint"]
 
 
 def test_a_reference_to_no_server_has_a_suggestion(folder):

@@ -1,4 +1,4 @@
-"""What a perfect model does earns the full reward on each level, and the gate finds nothing."""
+"""What a perfect model does earns the full reward on each level."""
 
 from itertools import islice
 
@@ -8,7 +8,6 @@ from tests.envs.test_generated import GAMES, NAMES
 
 import athlos
 from athlos import Message
-from athlos.quality import check_environment
 
 
 @pytest.mark.parametrize("name", [*NAMES, *GAMES])
@@ -20,10 +19,3 @@ def test_the_oracle_passes(name):
         made = one.oracle()
         answers = [made] if isinstance(made, str | Message) else list(made)
         assert play(name, task, *answers).reward >= env.pass_threshold, task.id
-
-
-@pytest.mark.parametrize("name", [*NAMES, *GAMES])
-def test_the_gate_finds_nothing(name):
-    report = check_environment(name, limit=3, processes=0, compared=30)
-    report.assert_passed()
-    assert report.gold == "oracle"

@@ -10,6 +10,7 @@ from tests.sequences.rollouts import call, rollout
 
 from athlos import ConfigError, Message, Task, ToolCall
 from athlos.responses import read_items
+from athlos.rows import row_to_task
 from athlos.runs.export import export
 from athlos.runs.gym_export import gym_row
 from athlos.runs.gym_metrics import describe, numbers
@@ -154,6 +155,31 @@ def test_a_task_of_ours_becomes_a_row():
         "verifier_metadata": {"answer": 4},
         "task_id": "t",
     }
+
+
+ADD = {"name": "add", "description": "Adds.", "parameters": {"type": "object"}}
+
+
+@pytest.mark.parametrize(
+    ("offered", "tools", "expected"),
+    [
+        (None, {"add": {"type": "function", "function": ADD}}, [ADD]),
+        (["add"], {"add": {"function": ADD}, "sub": {"function": ADD}}, [ADD]),
+        ([], {"add": {"function": ADD}}, []),
+        (None, {}, []),
+        ([], None, []),
+    ],
+)
+def test_a_row_of_ours_has_the_tools_that_its_task_offers(offered, tools, expected):
+    row = gym_row(Task("u", tools=offered), {}, tools)
+    made = row["responses_create_params"]["tools"]
+    assert made == [{"type": "function", "strict": False, **tool} for tool in expected]
+    assert row_to_task(row).tools == [tool["name"] for tool in expected]
+
+
+def test_a_row_of_ours_says_nothing_of_tools_that_nobody_knows():
+    assert "tools" not in gym_row(Task("u"), {})["responses_create_params"]
+    assert "tools" not in gym_row(Task("u", tools=["add"]), {})["responses_create_params"]
 
 
 def test_figures_are_over_all_rollouts_and_over_those_of_a_task(tmp_path):

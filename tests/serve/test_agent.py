@@ -2,14 +2,19 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 from tests.serve.helpers import ROW, Caller, serving
 from tests.serve.nemo_gym_client import Client
 
+import athlos
 from athlos import Environment, Message, Rollout, reward
 from athlos.models import Model, Retry
 from athlos.serve import EnvOptions, Options, Policy, Server
 from athlos.testing import FakeTransport, call, fake_model, scripted
+from athlos.testing.stub import ToolPolicy, stub_server
+
+TINY = Path(__file__).parents[1] / "data" / "tiny"
 
 
 def run(main, environment="counter", **options):
@@ -221,3 +226,53 @@ def test_attempts_count_against_the_cap():
             return (await first).status, second.status
 
     assert asyncio.run(main()) == (200, 503)
+
+
+def test_token_ids_come_back_and_are_recorded_by_the_one_who_asked(tmp_path):
+    """Through `/run`: what an agent's attempt has recorded here is what it would have there."""
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps(ROW) + "\n")
+
+    async def main():
+        with stub_server("vllm", tokenizer=TINY, policy=ToolPolicy(calls=1)) as stub:
+            made = Options(
+                environments=[EnvOptions("counter")],
+                policy=Policy([stub.url], "tiny", tokens="capture", sampling={"temperature": 0.0}),
+            )
+            async with Server(made, token=None) as server:
+                reply = await Caller(server).post("/run", ROW)
+                collection = athlos.collect(
+                    f"nemo-gym-agent+{server.url}", scripted("never asked"), tasks=rows
+                )
+                found = [rollout async for rollout in collection]
+        return reply.json, found, collection.failures
+
+    row, (rollout,), failures = asyncio.run(main())
+    assert failures == []
+    call_item, _, answer = row["response"]["output"]
+    for item in (call_item, answer):
+        assert len(item["generation_token_ids"]) == len(item["generation_log_probs"]) > 1
+    first, second = rollout.calls
+    assert first.token_ids == call_item["generation_token_ids"]
+    assert second.prompt_token_ids == answer["prompt_token_ids"]
+    assert second.prompt_token_ids[: len(first.prompt_token_ids)] == first.prompt_token_ids
+    assert rollout.sequences()
+
+
+def test_without_capture_no_token_ids_come_back():
+    async def main(server, ask):
+        return (await ask.post("/run", ROW)).json
+
+    output = run(main, model=adds(5))["response"]["output"]
+    assert not any("generation_token_ids" in item for item in output)
+
+
+def test_the_response_has_the_tools_that_the_row_offers():
+    async def main(server, ask):
+        params = ROW["responses_create_params"] | {"tools": []}
+        reply = await ask.post("/run", {**ROW, "responses_create_params": params})
+        return reply.json
+
+    row = run(main, model=adds(5))
+    assert row["response"]["tools"] == []
+    assert row["reward"] == 0.0

@@ -52,6 +52,24 @@ def test_a_key_without_a_session_finds_the_first_request(served):
     assert len(asyncio.run(main())) == 1
 
 
+def test_the_token_of_a_session_opens_its_tools_whichever_is_asked(served):
+    ask = Caller(served)
+    begun = ask.ask("POST", "/seed_session", ROW, {})
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+    message["params"] = {"name": "add", "arguments": {"amount": 1}}
+
+    def call(token):
+        reply = ask.ask("POST", "/mcp", message, {"authorization": f"Bearer {token}"})
+        return reply.status, reply.json
+
+    found = [call(begun.headers["athlos-session"]) for _ in range(8)]
+    texts = [reply["result"]["content"][0]["text"] for _, reply in found]
+    assert texts == [str(number) for number in range(1, 9)]
+    wrong = {call(token)[0] for token in ("0.nothing", "1.nothing", "7.nothing", "nothing")}
+    assert wrong == {401}
+    ask.ask("POST", "/close", {}, begun.session)
+
+
 @pytest.mark.parametrize("name", ["0.nothing", "1.nothing", "7.nothing", "x", "-1.a", "\u00b2.a"])
 def test_names_of_no_session_are_refused(served, name):
     reply = Caller(served).ask("POST", "/add", {"amount": 1}, {"athlos-session": name.encode()})

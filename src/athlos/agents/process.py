@@ -25,7 +25,7 @@ FLOOD = 64 << 20  # bytes of output: a program that writes more is ended
 _END = 20.0  # seconds in which a supervisor must have ended everything
 _CHUNK = 1 << 16
 _SLACK = 8192  # bytes that are kept beside the tail, so that a secret is not cut in two
-_SUPERVISOR = Path(__file__).with_name("supervisor.py")
+_SUPERVISOR = Path(__file__).parents[1] / "sandbox" / "supervisor.py"
 
 
 class Program:

@@ -136,6 +136,10 @@ def _print(report: Report) -> None:
 @click.option("--tasks", metavar="FILE", help="JSONL file of tasks, ours or NeMo Gym's.")
 @click.option("--split", default="test", metavar="NAME", help="Which tasks. [test]")
 @click.option("--limit", type=click.IntRange(min=1), default=10, help="How many tasks. [10]")
+@click.option(
+    "--sandbox", default="auto", metavar="NAME",
+    help="bubblewrap, podman, docker, or subprocess, which does not isolate. [auto]",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.pass_context
 def check_env_command(
@@ -144,6 +148,7 @@ def check_env_command(
     tasks: str | None,
     split: str,
     limit: int,
+    sandbox: str,
     as_json: bool,
 ) -> None:
     """Try to break the verifier of ENVIRONMENT, without any model."""
@@ -154,7 +159,10 @@ def check_env_command(
     with results_only(as_json), err.status("attacking ...") if err.is_terminal else nullcontext():
         env = load(reference)
         config = env_settings(context.meta["dotted"]["env"], env.Config)
-        report = asyncio.run(gate(reference, tasks=tasks, split=split, limit=limit, config=config))
+        checking = gate(
+            reference, tasks=tasks, split=split, limit=limit, config=config, sandbox=sandbox
+        )
+        report = asyncio.run(checking)
     if as_json:
         print_json(report)
     else:

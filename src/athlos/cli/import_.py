@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import msgspec
 
 from athlos.cli.terminal import printable
 from athlos.cli.yaml_text import read_yaml
+from athlos.connect.nemo_gym_servers import SERVER_TYPES
 from athlos.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -151,18 +153,56 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _report(imported: Imported, out: str | None) -> str:
-    """What became of every key."""
-    parts = [f"wrote {out}" if out else "", _table("used", imported.used)]
+    """What became of every key, server by server."""
+    lines = [f"wrote {out}"] if out else []
+    if imported.used:
+        lines.append("used:")
+        for place, keys in _by_server(imported.used).items():
+            lines += _pairs(place, keys)
     if imported.server:
-        parts.append("left to the server and its launcher:")
-        parts += [f"  {key}" for key in imported.server]
-    parts += [_table("not used", imported.dropped)]
-    parts += [f"note: {note}" for note in imported.notes]
-    return "\n".join(part for part in parts if part)
+        lines.append("left to the server and its launcher:")
+        for place, keys in _by_server([(key, "") for key in imported.server]).items():
+            lines += _names(place, [key for key, _ in keys], "")
+    if imported.dropped:
+        lines.append("not used:")
+        for place, keys in _by_server(imported.dropped).items():
+            for why in dict.fromkeys(why for _, why in keys):
+                lines += _names(place, [key for key, one in keys if one == why], why)
+    lines += [f"note: {note}" for note in imported.notes]
+    return "\n".join(lines)
 
 
-def _table(title: str, rows: list[tuple[str, str]]) -> str:
-    if not rows:
-        return ""
-    width = min(max(len(key) for key, _ in rows), 70)
-    return "\n".join([f"{title}:", *(f"  {key:<{width}}  {what}" for key, what in rows)])
+def _by_server(keys: list[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
+    """Keys without the three levels that lead to a server, by these; "" has those of no server."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for key, what in keys:
+        parts = key.split(".", 3)
+        if len(parts) > 2 and parts[1] in SERVER_TYPES:
+            place, rest = ".".join(parts[:3]), parts[3] if len(parts) > 3 else ""
+        else:
+            place, rest = "", key
+        found.setdefault(place, []).append((rest, what))
+    return found
+
+
+def _pairs(place: str, keys: list[tuple[str, str]]) -> list[str]:
+    """A key a line, with what it became."""
+    whole = "; ".join(what for key, what in keys if not key)
+    lines = [f"  {place}{': ' if whole else ''}{whole}"] if place else []
+    indent = "    " if place else "  "
+    width = max(len(key) for key, _ in keys)
+    return lines + [f"{indent}{key:<{width}}  {what}" for key, what in keys if key]
+
+
+def _names(place: str, keys: list[str], why: str) -> list[str]:
+    """Keys one after another, with what they have in common."""
+    indent = "    " if place else "  "
+    lines = [f"  {place}{': ' if why else ''}{why}"] if place else []
+    named = ", ".join(key for key in keys if key)
+    if named and not place and why:
+        named = f"{named}: {why}"
+    wrapped = textwrap.wrap(
+        named, 96, initial_indent=indent, subsequent_indent=indent, break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
+    return lines + wrapped

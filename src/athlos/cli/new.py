@@ -21,12 +21,31 @@ _EPILOG = """\b
 Examples:
   athlos new my_env
   athlos run ./my_env --model local --limit 5
+
+\b
+  athlos new my_env --package
+  pip install -e ./my_env
+  athlos run my_env --model local --limit 5
 """
+
+_FOLDER = {
+    "__init__.py": "__init__.py",
+    "README.md": "README.md",
+    "test_env.py": "test_$name.py",
+}
+_PACKAGE = {
+    "pyproject.toml": "pyproject.toml",
+    "__init__.py": "src/$name/__init__.py",
+    "package_README.md": "README.md",
+    "package_test_env.py": "tests/test_$name.py",
+}
+"""Template -> the file that it becomes."""
 
 
 @click.command("new", epilog=_EPILOG)
 @click.argument("name", metavar="NAME")
-def command(name: str) -> None:
+@click.option("--package", "as_package", is_flag=True, help="A package that pip installs.")
+def command(name: str, as_package: bool) -> None:
     """Write an environment that runs, with a README and a test, into a new folder NAME."""
     folder = Path(name)
     stem = folder.name
@@ -46,23 +65,29 @@ def command(name: str) -> None:
         "folder": str(folder),
         "title": stem.replace("_", " ").strip().capitalize() or stem,
         "cls": _class_name(stem),
+        "distribution": stem.replace("_", "-").strip("-").lower(),
+        "athlos": athlos.__version__,
     }
+    templates = _PACKAGE if as_package else _FOLDER
     targets = {
-        "__init__.py": "__init__.py",
-        "README.md": "README.md",
-        "test_env.py": f"test_{stem}.py",
+        source: folder / Template(path).substitute(words) for source, path in templates.items()
     }
     try:
-        folder.mkdir(parents=True)
         for source, target in targets.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
             text = (_TEMPLATES / f"{source}.txt").read_text()
-            (folder / target).write_text(Template(text).substitute(words))
+            target.write_text(Template(text).substitute(words))
     except OSError as error:
         raise ConfigError(f"cannot write {folder}: {error.strerror}") from error
-    click.echo(f"wrote {', '.join(str(folder / target) for target in targets.values())}")
+    click.echo(f"wrote {', '.join(map(str, targets.values()))}")
     path = shlex.quote(str(folder) if folder.is_absolute() else f"./{folder}")
-    click.echo(f"try:  athlos show {path}")
-    click.echo(f"      athlos run {path} --model local --limit 5")
+    if as_package:
+        click.echo(f"try:  pip install -e {path}")
+        click.echo(f"      athlos show {stem}")
+        click.echo(f"      athlos run {stem} --model local --limit 5")
+    else:
+        click.echo(f"try:  athlos show {path}")
+        click.echo(f"      athlos run {path} --model local --limit 5")
     click.echo(f"      pytest {shlex.quote(str(folder))}")
 
 

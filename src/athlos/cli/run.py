@@ -72,6 +72,10 @@ the same --out.
     "--price", type=(float, float), metavar="IN OUT", help="Of a million prompt and sampled tokens."
 )
 @click.option(
+    "--sandbox", metavar="NAME",
+    help="bubblewrap, podman, docker, or subprocess, which does not isolate. [auto]",
+)  # fmt: skip
+@click.option(
     "--durable", is_flag=True, default=None, help="Count what is on the disk, no earlier."
 )
 @click.option("--tokens", metavar="MODE", help="Record token ids: off, capture or exact. [off]")

@@ -41,6 +41,10 @@ The first Ctrl-C (or SIGTERM) lets attempts end, the second does not.
 @click.option("--base-url", metavar="URL", multiple=True, help="Of the model server for /run.")
 @click.option("--model", metavar="NAME", help="For /run; else the request names it.")
 @click.option("--api-key-env", metavar="VAR", help="Variable that holds the model server's key.")
+@click.option(
+    "--tokens", type=click.Choice(["off", "capture"]), default="off",
+    help="Whether /run returns the token ids of each call. [off]",
+)  # fmt: skip
 @click.option("--judge-url", metavar="URL", multiple=True, help="Of the server of the judge model.")
 @click.option("--judge-model", metavar="NAME", help="The model in the role `judge`.")
 @click.option("--judge-key-env", metavar="VAR", help="Variable that holds that server's key.")
@@ -61,6 +65,10 @@ The first Ctrl-C (or SIGTERM) lets attempts end, the second does not.
     help="How long attempts may go on when it is told to end. [30]",
 )  # fmt: skip
 @click.option("--workers", type=int, default=1, metavar="N", help="Processes. [1]")
+@click.option(
+    "--sandbox", default="auto", metavar="NAME",
+    help="bubblewrap, podman, docker, or subprocess, which does not isolate. [auto]",
+)  # fmt: skip
 @click.pass_context
 def command(context: click.Context, /, references: tuple[str, ...], **given: Any) -> None:
     """Put environments behind HTTP, with the protocol of NeMo Gym's servers.
@@ -95,9 +103,13 @@ def _options(references: tuple[str, ...], given: dict[str, Any], dotted: Any) ->
     policy = None
     if given["base_url"]:
         sampling = sampling_settings(dotted["sampling"])
-        policy = Policy(list(given["base_url"]), given["model"], given["api_key_env"], sampling)
+        policy = Policy(
+            list(given["base_url"]), given["model"], given["api_key_env"], sampling, given["tokens"]
+        )
     elif given["model"]:
         raise ConfigError("--model names a model, but no server", hint="Add --base-url URL.")
+    elif given["tokens"] != "off":
+        raise ConfigError("--tokens is of a model, and there is none", hint="Add --base-url URL.")
     models = {}
     if given["judge_url"]:
         models["judge"] = Policy(
@@ -105,7 +117,7 @@ def _options(references: tuple[str, ...], given: dict[str, Any], dotted: Any) ->
         )
     names = (
         "host", "port", "max_turns", "seed", "max_sessions", "lease", "deadline", "timeout",
-        "drain", "workers",
+        "drain", "workers", "sandbox",
     )  # fmt: skip
     return Options(
         environments=environments, policy=policy, models=models,

@@ -79,6 +79,7 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
     max_tokens_total: int | None = None
     max_cost: float | None = None
     price: tuple[float, float] | None = None
+    sandbox: str = "auto"
     durable: bool = False
     tokens: str = "off"
     tokenizer: str | None = None
@@ -162,6 +163,7 @@ class Settings(Struct, forbid_unknown_fields=True, kw_only=True):
             deadline=self.deadline,
             attempts=self.attempts,
             budget=self._budget(),
+            sandbox=self.sandbox,
             durable=self.durable,
             out=self.out or default_out(env.name, self.model),
         )

@@ -31,7 +31,7 @@ def command(
     import msgspec
 
     from athlos.engine.preview import preview
-    from athlos.registry import digest, load
+    from athlos.registry import digest, load, package
 
     with results_only(as_json):
         env = load(reference)
@@ -43,6 +43,7 @@ def command(
         result = {
             "environment": env.name,
             "version": env.version,
+            "package": package(env),
             "digest": digest(env),
             "config": settings,
             "scorers": scorers,
@@ -55,7 +56,11 @@ def command(
 
     out = console()
     version = f" {env.version}" if env.version else ""
-    out.print(Text(printable(f"{env.name}{version}"), "bold"), Text(f"digest {digest(env)}", "dim"))
+    brought = f"  package {brought}" if (brought := package(env)) else ""
+    out.print(
+        Text(printable(f"{env.name}{version}"), "bold"),
+        Text(printable(f"digest {digest(env)}{brought}"), "dim"),
+    )
     out.print(Text(printable((env.__doc__ or "").strip().partition("\n")[0])))
     pairs = ", ".join(f"{key}={value!r}" for key, value in settings.items())
     out.print(Text.assemble(("settings  ", "dim"), printable(pairs) or "none"))

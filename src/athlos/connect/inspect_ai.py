@@ -68,6 +68,7 @@ def load(name: str) -> type[Environment]:
             "__module__": __name__,
             "name": f"inspect:{function}",
             "version": _version(),
+            "digested": _files(module),
             "make": staticmethod(make),
         },
     )
@@ -217,6 +218,13 @@ def _module(place: str, name: str) -> Any:
         raise ConfigError(
             f"inspect:{name} needs the module {error.name!r}, which is not installed"
         ) from error
+
+
+def _files(place: str) -> tuple[Path, ...]:
+    """The file of a task, whose content is part of the environment."""
+    if place.endswith(".py") or "/" in place:
+        return (Path(place).expanduser().resolve(),)
+    return ()
 
 
 def _version() -> str:

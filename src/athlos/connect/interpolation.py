@@ -11,12 +11,16 @@ from typing import Any
 
 from msgspec import Struct
 
+from athlos.connect.resolver_arguments import argument_value, closing, split_arguments
 from athlos.errors import ConfigError
 
 __all__ = ["interpolate"]
 
 _DEEPEST = 60
 _LONGEST = 200
+_CALL = re.compile(r"\s*([A-Za-z_][\w.]*):")
+_RESOLVERS = {"oc.env": (1, 2), "oc.select": (1, 2), "oc.decode": (1,)}
+_NOWHERE = object()
 
 
 def interpolate(tree: dict[str, Any], where: str) -> dict[str, Any]:
@@ -63,7 +67,7 @@ class _Interpolation:
                 pieces.append(text[at : start - 1] + "${")
                 at = start + 2
                 continue
-            end = _closing(text, start + 2)
+            end = closing(text, start + 2)
             if end < 0:
                 self._wrong.append(f"{'.'.join(path)}: {text[:_LONGEST]!r} has no closing brace")
                 return text
@@ -75,33 +79,54 @@ class _Interpolation:
         pieces = [piece for piece in pieces if piece != ""]
         if len(pieces) == 1 and isinstance(pieces[0], _Found):
             return pieces[0].value
-        return "".join(_said(p.value) if isinstance(p, _Found) else p for p in pieces)
+        return "".join(str(p.value) if isinstance(p, _Found) else p for p in pieces)
 
     def _one(self, inner: str, path: list[str], depth: int) -> Any:
         if depth > _DEEPEST:
             self._wrong.append(f"{'.'.join(path)}: ${{{inner}}} goes round in circles")
             return None
+        called = _CALL.match(inner)
+        if called is not None:
+            return self._call(called[1], split_arguments(inner[called.end() :]), path, depth)
         if "${" in inner:
-            inner = _said(self._text(inner, path, depth))
-        name, colon, arguments = inner.partition(":")
-        if colon:
-            return self._resolver(name.strip(), arguments, path)
+            inner = str(self._text(inner, path, depth))
         return self._reference(inner.strip(), path, depth)
 
-    def _resolver(self, name: str, arguments: str, path: list[str]) -> Any:
+    def _call(self, name: str, arguments: list[str], path: list[str], depth: int) -> Any:
+        """What a resolver returns."""
         where = ".".join(path)
-        if name != "oc.env":
-            self._wrong.append(f"{where}: the resolver {name!r} is not supported")
+        lengths = _RESOLVERS.get(name)
+        if lengths is None:
+            known = ", ".join(_RESOLVERS)
+            self._wrong.append(f"{where}: the resolver {name!r} is not supported; {known} are")
             return None
-        variable, comma, default = (part.strip() for part in arguments.partition(","))
-        if variable in os.environ:
-            return os.environ[variable]
-        if not comma:
-            self._wrong.append(f"{where}: the environment variable {variable} is not set")
+        if len(arguments) not in lengths:
+            self._wrong.append(f"{where}: {name} was given {len(arguments)} arguments")
             return None
-        return None if default == "null" else default.strip("'\"")
+        given = [
+            argument_value(text, lambda one: self._text(one, path, depth)) for text in arguments
+        ]
+        first, default = given[0], given[1] if len(given) > 1 else None
+        if name == "oc.decode":
+            return argument_value(first, str) if isinstance(first, str) else first
+        if name == "oc.select":
+            found = self._find(str(first), path, depth)
+            return default if found is _NOWHERE or found == "???" else found
+        if str(first) in os.environ:
+            return os.environ[str(first)]
+        if len(given) == 1:
+            self._wrong.append(f"{where}: the environment variable {first} is not set")
+        return None if default is None else str(default)
 
     def _reference(self, name: str, path: list[str], depth: int) -> Any:
+        found = self._find(name, path, depth)
+        if found is _NOWHERE:
+            self._wrong.append(f"{'.'.join(path)}: ${{{name}}} leads nowhere")
+            return None
+        return found
+
+    def _find(self, name: str, path: list[str], depth: int) -> Any:
+        """The value of that name."""
         keys = name
         base: list[str] = []
         if name.startswith("."):
@@ -118,30 +143,9 @@ class _Interpolation:
             elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
                 value = value[int(part)]
             else:
-                self._wrong.append(f"{'.'.join(path)}: ${{{name}}} leads nowhere")
-                return None
+                return _NOWHERE
         return self._value(value, parts, depth)
 
 
 class _Found(Struct):
     value: Any
-
-
-def _said(value: Any) -> str:
-    return "" if value is None else str(value)
-
-
-def _closing(text: str, start: int) -> int:
-    """Where the brace is that closes the interpolation which begins before `start`; -1 if none."""
-    depth = 1
-    at = start
-    while at < len(text):
-        if text.startswith("${", at):
-            depth += 1
-            at += 1
-        elif text[at] == "}":
-            depth -= 1
-            if not depth:
-                return at
-        at += 1
-    return -1

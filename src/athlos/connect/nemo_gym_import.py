@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any
 
-from msgspec import Struct, field
-
+from athlos.connect.nemo_gym_account import Account, Imported
+from athlos.connect.nemo_gym_servers import SERVER_TYPES
 from athlos.connect.nemo_gym_yaml import GymYaml, find_file, leaves
 from athlos.errors import ConfigError
 
 __all__ = ["Imported", "import_gym_yaml"]
 
 _ENV_VARIABLE = re.compile(r"\$\{oc\.env:\s*([A-Za-z_]\w*)\s*[,}]")
+_SELECT = re.compile(r"\$\{oc\.select:\s*([\w.]+)\s*(?:,(.*))?\}")
 _KINDS = ("benchmark", "validation", "test", "example", "train")
 _SAMPLING = {
     "temperature": "temperature", "top_p": "top_p", "max_output_tokens": "max_tokens",
     "max_tokens": "max_tokens", "seed": "seed",
 }  # fmt: skip
 _LAUNCHER = (
-    "cache_dir", "default_host", "disallowed_ports", "dry_run", "error_on_almost_servers",
-    "head_server", "head_server_deps", "hf_token", "nemo_gym_log_dir", "pip_install_verbose",
+    "allow_openai_version_skew", "allow_unsupported_pairing", "cache_dir", "default_host",
+    "disallowed_ports", "dry_run", "environment_routing_mode", "environment_server_name",
+    "environment_server_routes", "error_on_agent_without_environment_server",
+    "error_on_almost_servers", "head_server", "head_server_deps", "hf_token",
+    "model_endpoint_readiness_timeout_seconds", "nemo_gym_log_dir", "pip_install_verbose",
     "port_range_high", "port_range_low", "python_version", "ray_head_node_address",
-    "results_dir", "skip_venv_if_present", "use_absolute_ip", "uv_cache_dir", "uv_pip_set_python",
-    "uv_venv_dir", "verbose",
+    "results_dir", "server_spinup_timeout_seconds", "skip_venv_if_present", "use_absolute_ip",
+    "uv_cache_dir", "uv_lock_timeout_seconds", "uv_pip_set_python", "uv_venv_dir", "verbose",
 )  # fmt: skip
 _TOP = {
     "num_repeats": "samples", "limit": "limit", "num_samples_in_parallel": "concurrency",
@@ -36,26 +40,6 @@ _DESCRIBES = ("domain", "verified", "description", "value", "license")
 
 
 Library = Callable[[str], Set[str] | None]
-
-
-class Imported(Struct):
-    """The settings of a run file, and where each key of the configuration went.
-
-    Attributes:
-        settings: Keys and values of a run file.
-        used: (key there, what it became).
-        server: Keys that the server or its launcher reads, which is not ours to do.
-        dropped: (key there, why there is nothing for it).
-        notes: What is left to do.
-        prompt_config: File that makes the prompts of the rows; "" if they have them.
-    """
-
-    settings: dict[str, Any] = field(default_factory=dict)
-    used: list[tuple[str, str]] = field(default_factory=list)
-    server: list[str] = field(default_factory=list)
-    dropped: list[tuple[str, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    prompt_config: str = ""
 
 
 def import_gym_yaml(
@@ -83,7 +67,7 @@ def import_gym_yaml(
     return _Import(made, library, agent, dataset, remote).run()
 
 
-class _Import:
+class _Import(Account):
     def __init__(
         self,
         made: GymYaml,
@@ -92,17 +76,16 @@ class _Import:
         dataset: str | None,
         remote: bool,
     ) -> None:
+        super().__init__()
         self._made = made
         self._library = library
         self._wanted = dataset
         self._remote = remote
         self._agent = _choose(made, agent)
-        self._done = Imported()
-        self._seen: set[str] = set()
 
     def run(self) -> Imported:
         """Goes through the agent, its servers, its data, and the rest."""
-        done = self._done
+        done = self.done
         agents = self._made.servers("responses_api_agents")
         kind, settings = agents[self._agent]
         where = f"{self._agent}.responses_api_agents.{kind}"
@@ -111,19 +94,23 @@ class _Import:
         self._own(settings, where, kind)
         self._datasets(settings, where)
         self._top()
+        for place, settings in self._fronts():  # drives the agent, as the engine does here
+            for key in settings:
+                if not self.is_seen(f"{place}.{key}"):
+                    self.serves(f"{place}.{key}", settings, key)
         for name in self._made.values:
             self._rest(name)
         for key in [key for key, _ in leaves(self._made.values)]:
-            if not self._is_seen(key):
-                self._drop(key, "there is nothing like it here")
+            if not self.is_seen(key):
+                self.drop(key, "there is nothing like it here")
         done.notes += self._made.notes
         return done
 
     # -- parts of the configuration
 
     def _resources(self, agent: Mapping[str, Any], where: str) -> None:
-        name = _reference(agent, "resources_server")
-        done = self._done
+        name = _reference(agent, "resources_server") or self._behind(agent)
+        done = self.done
         if name is None:
             done.notes.append(
                 f"agent {self._agent} has its environment in itself: start its server, and name "
@@ -132,29 +119,44 @@ class _Import:
             return
         kind, settings = self._made.servers("resources_servers")[name]
         place = f"{name}.resources_servers.{kind}"
-        self._use(f"{where}.resources_server", "environment")
+        if "resources_server" in agent:
+            self.use(f"{where}.resources_server", "environment")
         here = None if self._remote else self._library(kind)
         if here is not None:
             done.settings["environment"] = kind
-            self._use(place, f"environment: {kind}, of the library", whole=False)
+            self.use(place, f"environment: {kind}, of the library", whole=False)
             for key in (*_PROCESS, *_DESCRIBES):
-                self._serves(f"{place}.{key}", settings, key)
+                self.serves(f"{place}.{key}", settings, key)
             self._judges(settings, place)
             for key in [key for key in settings if key in here]:
                 done.settings.setdefault("env", {})[key] = settings[key]
-                self._use(f"{place}.{key}", f"env.{key}")
+                self.use(f"{place}.{key}", f"env.{key}")
             return
         for key in [key for key in settings if key != "port"]:
-            self._serves(f"{place}.{key}", settings, key)
+            self.serves(f"{place}.{key}", settings, key)
         if settings.get("port"):
             host = settings.get("host") or self._made.values.get("default_host") or "127.0.0.1"
             done.settings["environment"] = f"nemo-gym+http://{host}:{settings['port']}"
-            self._use(f"{place}.port", f"environment: {done.settings['environment']}")
+            self.use(f"{place}.port", f"environment: {done.settings['environment']}")
         else:
             done.notes.append(
                 f"server {name} has no fixed port: start it, and give its address with the "
                 "command: athlos run nemo-gym+http://HOST:PORT --config FILE"
             )
+
+    def _fronts(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The environment servers that drive the agent: where each stands, and its settings."""
+        for name, (kind, settings) in self._made.servers("environment_servers").items():
+            if self._agent in [_reference(settings, key) for key in settings]:
+                yield f"{name}.environment_servers.{kind}", settings
+
+    def _behind(self, agent: Mapping[str, Any]) -> str | None:
+        """The resources server that an environment server gives to the agent."""
+        for place, settings in self._fronts():
+            if name := _reference(settings, "resources_server"):
+                self.use(f"{place}.resources_server", "environment")
+                return name
+        return None
 
     def _judges(self, settings: Mapping[str, Any], place: str) -> None:
         """Models that an environment asks itself become roles."""
@@ -163,18 +165,18 @@ class _Import:
             if model is None or model not in self._made.servers("responses_api_models"):
                 continue
             role = key.removesuffix("_model_server").removesuffix("_server") or "judge"
-            self._use(f"{place}.{key}", f"models.{role}")
-            self._done.settings.setdefault("models", {})[role] = self._backend(
+            self.use(f"{place}.{key}", f"models.{role}")
+            self.done.settings.setdefault("models", {})[role] = self._backend(
                 model, f"models.{role}."
             )
 
     def _model(self, agent: Mapping[str, Any], where: str) -> None:
         name = _reference(agent, "model_server")
         if name is None:
-            self._done.notes.append("no model server is named: give --model and --base-url")
+            self.done.notes.append("no model server is named: give --model and --base-url")
             return
-        self._use(f"{where}.model_server", "model, base_url")
-        self._done.settings |= self._backend(name, "")
+        self.use(f"{where}.model_server", "model, base_url")
+        self.done.settings |= self._backend(name, "")
 
     def _backend(self, name: str, prefix: str) -> dict[str, Any]:
         """The settings of a model, from those of its server."""
@@ -184,29 +186,29 @@ class _Import:
         for key, value in settings.items():
             at = f"{place}.{key}"
             if key in _PROCESS:
-                self._serves(at, settings, key)
+                self.serves(at, settings, key)
             elif key.endswith("base_url"):
                 found["base_url"] = value
-                self._use(at, f"{prefix}base_url")
+                self.use(at, f"{prefix}base_url")
             elif key.endswith("api_key"):
                 self._key(at, value, found, prefix)
             elif key in ("model", f"{kind.removesuffix('_model')}_model"):
                 found["model"] = value
-                self._use(at, f"{prefix}model")
+                self.use(at, f"{prefix}model")
             elif key == "return_token_id_information" and not prefix:
                 if value is True:
                     found["tokens"] = "capture"
-                self._use(at, "tokens: capture" if value is True else "tokens: off")
+                self.use(at, "tokens: capture" if value is True else "tokens: off")
             elif key in ("sampling_overrides", "extra_body") and isinstance(value, dict):
                 for one, inner in value.items():
                     ours = _SAMPLING.get(one, one)
                     found.setdefault("sampling", {})[ours] = inner
-                    self._use(f"{at}.{one}", f"{prefix}sampling.{ours}")
+                    self.use(f"{at}.{one}", f"{prefix}sampling.{ours}")
             elif key == "chat_template_kwargs" and value:
                 found.setdefault("sampling", {})[key] = value
-                self._use(at, f"{prefix}sampling.{key}")
+                self.use(at, f"{prefix}sampling.{key}")
             else:
-                self._drop(at, "how that server talks to its backend")
+                self.drop(at, "how that server talks to its backend")
         return found
 
     def _key(self, at: str, value: Any, found: dict[str, Any], prefix: str) -> None:
@@ -214,13 +216,13 @@ class _Import:
         variable = self._variable(at)
         if variable:
             found["api_key_env"] = variable
-            self._use(at, f"{prefix}api_key_env: {variable}")
+            self.use(at, f"{prefix}api_key_env: {variable}")
             return
         if not value:
-            self._use(at, "nothing: there is no key")
+            self.use(at, "nothing: there is no key")
             return
-        self._use(at, f"{prefix}api_key_env, by hand: its value is not copied")
-        self._done.notes.append(
+        self.use(at, f"{prefix}api_key_env, by hand: its value is not copied")
+        self.done.notes.append(
             f"the key of {at.partition('.')[0]} is in the file: put it into a variable, "
             f"OPENAI_API_KEY or one that {prefix}api_key_env names"
         )
@@ -234,31 +236,36 @@ class _Import:
             if found := _ENV_VARIABLE.search(text):
                 return found[1]
             reference = re.fullmatch(r"\$\{([\w.]+)\}", text.strip())
-            if reference is None:
+            if reference is not None:
+                name, default = reference[1], ""
+            elif selected := _SELECT.fullmatch(text.strip()):
+                name, default = selected[1], selected[2] or ""
+            else:
                 return ""
-            self._seen.add(reference[1])
-            text = _lookup(self._made.written, reference[1])
+            self.seen.add(name)
+            found_there = _lookup(self._made.written, name)
+            text = default.strip() if found_there is None else found_there
         return ""
 
     def _own(self, agent: Mapping[str, Any], where: str, kind: str) -> None:
         for key, value in agent.items():
             at = f"{where}.{key}"
-            if self._is_seen(at) or key == "datasets":
+            if self.is_seen(at) or key == "datasets":
                 continue
             if key in _PROCESS or key in _DESCRIBES:
-                self._serves(at, agent, key)
+                self.serves(at, agent, key)
             elif key == "max_steps":
-                self._done.settings["max_turns"] = value
-                self._use(at, "max_turns")
+                self.done.settings["max_turns"] = value
+                self.use(at, "max_turns")
             elif key == "token_id_capture":
                 if value is True:
-                    self._done.settings["tokens"] = "capture"
-                self._use(at, "tokens: capture" if value is True else "tokens")
+                    self.done.settings["tokens"] = "capture"
+                self.use(at, "tokens: capture" if value is True else "tokens")
             elif key in ("resources_server", "model_server"):
-                self._use(at, "see above")
+                self.use(at, "see above")
             else:
                 for name, _ in leaves(value, at):
-                    self._drop(name, f"a setting of the agent {kind}, which the tool loop replaces")
+                    self.drop(name, f"a setting of the agent {kind}, which the tool loop replaces")
 
     def _datasets(self, agent: Mapping[str, Any], where: str) -> None:
         given = agent.get("datasets")
@@ -272,83 +279,62 @@ class _Import:
         for number, one in enumerate(sets):
             place = f"{where}.datasets[{number}]"
             if number != chosen:
-                self._seen.add(place)
-                self._done.dropped.append(
-                    (place, f"not chosen; --dataset {names[number]} takes it")
-                )
+                self.seen.add(place)
+                self.done.dropped.append((place, f"not chosen; --dataset {names[number]} takes it"))
                 continue
             self._dataset(one, place)
 
     def _dataset(self, one: Mapping[str, Any], place: str) -> None:
-        done = self._done
+        done = self.done
         if path := one.get("jsonl_fpath"):
             found = find_file(str(path), self._made.roots)
             done.settings["tasks"] = str(found or path)
-            self._use(f"{place}.jsonl_fpath", "tasks")
+            self.use(f"{place}.jsonl_fpath", "tasks")
             if found is None:
                 done.notes.append(f"{path} is not there{_from_where(one)}")
         if "num_repeats" in one:
             done.settings["samples"] = one["num_repeats"]
-            self._use(f"{place}.num_repeats", "samples")
+            self.use(f"{place}.num_repeats", "samples")
         if one.get("prompt_config"):
             done.prompt_config = str(one["prompt_config"])
-            self._use(f"{place}.prompt_config", "tasks, whose rows it completes")
-        for key in [key for key in one if not self._is_seen(f"{place}.{key}")]:
-            self._drop(f"{place}.{key}", "about the data set; the rows say it all")
+            self.use(f"{place}.prompt_config", "tasks, whose rows it completes")
+        for key in [key for key in one if not self.is_seen(f"{place}.{key}")]:
+            self.drop(f"{place}.{key}", "about the data set; the rows say it all")
 
     def _top(self) -> None:
-        values, done = self._made.values, self._done
+        values, done = self._made.values, self.done
         for key, ours in _TOP.items():
             if values.get(key) is not None:
                 done.settings[ours] = values[key]
-                self._use(key, ours)
+                self.use(key, ours)
         if values.get("num_repeats_add_seed") is True:
             done.settings.setdefault("seed", 0)
-            self._use("num_repeats_add_seed", "seed: 0")
+            self.use("num_repeats_add_seed", "seed: 0")
         params = values.get("responses_create_params")
         for key, value in (params if isinstance(params, dict) else {}).items():
             if name := _SAMPLING.get(key):
                 done.settings[name] = value
-                self._use(f"responses_create_params.{key}", name)
+                self.use(f"responses_create_params.{key}", name)
         for key in ("policy_base_url", "policy_api_key", "policy_model_name"):
             if key in values:
-                self._seen.add(key)  # only ever referred to
+                self.seen.add(key)  # only ever referred to
         if "agent_name" in values:
-            self._use("agent_name", "the agent that was chosen")
+            self.use("agent_name", "the agent that was chosen")
         for key in _LAUNCHER:
             if key in values:
-                self._seen.add(key)
+                self.seen.add(key)
                 done.server.append(key)
 
     def _rest(self, name: str) -> None:
         """Servers that the chosen agent does not use."""
-        for kind in ("responses_api_agents", "resources_servers", "responses_api_models"):
+        for kind in SERVER_TYPES:
             found = self._made.servers(kind).get(name)
             if found is None:
                 continue
             place = f"{name}.{kind}.{found[0]}"
-            if not any(key == place or key.startswith(f"{place}.") for key in self._seen):
-                self._seen.add(name)
-                self._done.dropped.append((name, f"agent {self._agent} does not use it"))
-
-    # -- the account
-
-    def _use(self, key: str, became: str, *, whole: bool = True) -> None:
-        if whole:
-            self._seen.add(key)
-        self._done.used.append((key, became))
-
-    def _serves(self, key: str, settings: Mapping[str, Any], name: str) -> None:
-        if name in settings:
-            self._seen.add(key)
-            self._done.server.append(key)
-
-    def _drop(self, key: str, why: str) -> None:
-        self._seen.add(key)
-        self._done.dropped.append((key, why))
-
-    def _is_seen(self, key: str) -> bool:
-        return any(key == one or key.startswith((f"{one}.", f"{one}[")) for one in self._seen)
+            if not any(key == place or key.startswith(f"{place}.") for key in self.seen):
+                self.seen.add(name)
+                self.done.dropped.append((name, f"agent {self._agent} does not use it"))
 
 
 def _choose(made: GymYaml, agent: str | None) -> str:

@@ -26,6 +26,7 @@ _ROUTES = frozenset(
      "seed_session", "stats", "step", "v1", "verify"}
 )  # fmt: skip
 _ECHOED = (PARAMS, "response", "reward")
+_DIAGNOSES = ("mask_sample", "failure_kind", "failure_reason")
 _PARAMETERS = {
     "temperature": "temperature",
     "top_p": "top_p",
@@ -123,7 +124,7 @@ def take_result(
 
     Raises:
         JudgeError: The server's judge failed.
-        ServerError: The row is marked as failed otherwise.
+        ServerError: The row is marked as failed otherwise, or as one that measures nothing.
         VerifierError: It has no finite reward.
     """
     extras = {
@@ -131,6 +132,14 @@ def take_result(
         for name, value in result.items()
         if name not in _ECHOED and not (name in row and row[name] == value)
     }
+    for name in _DIAGNOSES:
+        if extras.get(name) in (None, False):
+            extras.pop(name, None)
+    if extras.get("mask_sample") is True:
+        kind, why = (str(extras.get(name) or "") for name in ("failure_kind", "failure_reason"))
+        said = ": ".join(part for part in (kind, why) if part) or "it does not say why"
+        raise ServerError(f"{where} says that its reward measures nothing: {said}"[:2000],
+                          retryable=True)  # fmt: skip
     failure = extras.get("_ng_failure_class")
     if failure is not None:
         why = next((v for k, v in extras.items() if k.startswith("_ng_failure_judge")), "")

@@ -17,11 +17,16 @@ from typing import Any
 from msgspec import Struct, field
 
 from athlos.connect.interpolation import interpolate
+from athlos.connect.nemo_gym_servers import (
+    MODELS,
+    SERVER_TYPES,
+    check_servers,
+    follow_agents,
+    servers_of,
+)
 from athlos.errors import ConfigError
 
-__all__ = ["SERVER_TYPES", "GymYaml", "find_file", "leaves", "load_gym_yaml", "masked"]
-
-SERVER_TYPES = ("resources_servers", "responses_api_agents", "responses_api_models")
+__all__ = ["GymYaml", "find_file", "leaves", "load_gym_yaml", "masked"]
 
 _MISSING = "???"
 _INCLUDES = "config_paths"
@@ -52,12 +57,7 @@ class GymYaml(Struct):
 
     def servers(self, kind: str) -> dict[str, tuple[str, dict[str, Any]]]:
         """The servers of a type: by name, what implements each, and its settings."""
-        found: dict[str, tuple[str, dict[str, Any]]] = {}
-        for name, value in self.values.items():
-            if isinstance(value, dict) and isinstance(value.get(kind), dict) and value[kind]:
-                implementation, settings = next(iter(value[kind].items()))
-                found[name] = (implementation, settings if isinstance(settings, dict) else {})
-        return found
+        return servers_of(self.values, kind)
 
 
 def load_gym_yaml(
@@ -97,6 +97,7 @@ def load_gym_yaml(
         merged = _merge(merged, _nested(name, value))
     merged.pop(_INCLUDES, None)
     written = _directives(merged)
+    follow_agents(merged, written)
     missing = [name for name, value in leaves(written) if value == _MISSING]
     if missing:
         raise ConfigError(
@@ -105,9 +106,8 @@ def load_gym_yaml(
         )
     _merge_dummies(written)
     values = interpolate(written, str(path))
-    made = GymYaml(values, written, [file for file, _ in layers], roots, notes)
-    _check_servers(made, str(path))
-    return made
+    notes += check_servers(values, str(path))
+    return GymYaml(values, written, [file for file, _ in layers], roots, notes)
 
 
 def find_file(name: str, roots: Sequence[Path]) -> Path | None:
@@ -289,7 +289,7 @@ class _Directives:
             rest = value if isinstance(value, dict) else {}
             holder[key] = _merge(source, rest) if rest or isinstance(value, dict) else source
             found = True
-        if late:
+        if late and directive:  # of what is not inherited, only what is there is deleted
             target = holder[key]
             for one in late:
                 if not isinstance(target, dict) or one not in target:
@@ -335,55 +335,8 @@ def _drop(tree: dict[str, Any], path: str) -> None:
 def _merge_dummies(tree: dict[str, Any]) -> None:
     """A model that stands beside a placeholder takes over what that has."""
     for value in tree.values():
-        models = value.get(SERVER_TYPES[2]) if isinstance(value, dict) else None
+        models = value.get(MODELS) if isinstance(value, dict) else None
         if isinstance(models, dict) and len(models) > 1 and "dummy_model" in models:
             dummy = models.pop("dummy_model")
             first = next(iter(models))
             models[first] = _merge(dummy, models[first])
-
-
-# -- servers ---------------------------------------------------------------------------------------
-
-
-def _check_servers(made: GymYaml, where: str) -> None:
-    wrong = [f"{name}: {why}" for name, why in _almost(made.values)]
-    if wrong:
-        said = f"{where}: not quite servers: {'; '.join(wrong)}"
-        if made.values.get("error_on_almost_servers", True) is not False:
-            raise ConfigError(said, hint="error_on_almost_servers: false ignores that.")
-        made.notes.append(said)
-    names = {kind: made.servers(kind) for kind in SERVER_TYPES}
-    for kind, servers in names.items():
-        for name, (_, settings) in servers.items():
-            for key, value in settings.items():
-                if not isinstance(value, dict) or value.keys() != {"type", "name"}:
-                    continue
-                known = names.get(value["type"])
-                if known is None or value["name"] in known:
-                    continue
-                close = difflib.get_close_matches(str(value["name"]), known, 1)
-                others = f"There are: {', '.join(known) or 'none'}"
-                raise ConfigError(
-                    f"{where}: {name}.{kind}: {key} refers to {value['name']!r}, which is not "
-                    f"among the {value['type']}",
-                    hint=f"Did you mean {close[0]!r}?" if close else others,
-                )
-
-
-def _almost(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What looks like a server and is none."""
-    for name, value in values.items():
-        kinds = [kind for kind in SERVER_TYPES if isinstance(value, dict) and kind in value]
-        if not kinds:
-            continue
-        inner = value[kinds[0]]
-        if len(kinds) > 1:
-            yield name, f"it is of several types, {' and '.join(kinds)}"
-        elif not isinstance(inner, dict) or len(inner) != 1:
-            yield name, f"{kinds[0]} must name one implementation"
-        elif not isinstance(settings := next(iter(inner.values())), dict):
-            yield name, f"{kinds[0]}.{next(iter(inner))} has no settings"
-        elif "entrypoint" not in settings:
-            yield name, f"{kinds[0]}.{next(iter(inner))} has no entrypoint"
-        elif kinds[0] == "resources_servers" and "domain" not in settings:
-            yield name, f"{kinds[0]}.{next(iter(inner))} has no domain"

@@ -2,7 +2,8 @@
 
 from athlos.engine.collect import collect
 from athlos.engine.collection import Collection
+from athlos.engine.feed import Feed
 from athlos.engine.groups import Group, GroupPolicy
 from athlos.engine.order import Curriculum
 
-__all__ = ["Collection", "Curriculum", "Group", "GroupPolicy", "collect"]
+__all__ = ["Collection", "Curriculum", "Feed", "Group", "GroupPolicy", "collect"]

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from athlos.agents.base import Agent
 from athlos.engine.pool import ProcessPool
@@ -32,6 +32,9 @@ from athlos.models.budget import Budget
 from athlos.models.client import Model
 from athlos.timeouts import time_limit
 from athlos.types import Failure, Rollout, Task, Timing
+
+if TYPE_CHECKING:
+    from athlos.sandbox import Sandboxes
 
 __all__ = ["ENDING", "Attempts", "Job", "as_failure", "guard", "own_cancellation", "teardown"]
 
@@ -114,6 +117,7 @@ class Attempts:
     deadline: float
     pool: ProcessPool | None
     budget: Budget | None = None
+    sandboxes: Sandboxes | None = None
 
     async def run(self, job: Job) -> Rollout | Failure:
         """Attempts a job. Never raises, except when the current task is cancelled."""
@@ -158,9 +162,18 @@ class Attempts:
         return rollout
 
     def create(self, task: Task, seed: int = 0) -> Environment:
-        """An instance of the environment, before `setup`."""
+        """An instance of the environment, before `setup`; `end` is to be called with it."""
         models = Roles(self.models, self.budget) if self.models else _NOBODY
-        return self.env(task, config=self.config, shared=self.shared, models=models, seed=seed)
+        env = self.env(task, config=self.config, shared=self.shared, models=models, seed=seed)
+        if self.sandboxes is not None:
+            env.sandbox = self.sandboxes.lend()
+        return env
+
+    def end(self, env: Environment) -> None:
+        """Takes back what `create` lent."""
+        lease = vars(env).get("sandbox")
+        if self.sandboxes is not None and lease is not None:
+            lease.end()
 
     async def _conduct(self, job: Job, rollout: Rollout) -> None:
         seed = derive_seed(self.seed or 0, job.task.id, job.sample)
@@ -176,6 +189,24 @@ class Attempts:
             raise
         except (Exception, SystemExit) as error:  # an author's code may raise anything
             raise EnvError(f"__init__() raised {type(error).__name__}: {error}") from error
+        if self.sandboxes is None:
+            await self._play(env, job, rollout, sampling, clock)
+            return
+        lease = env.sandbox
+        try:
+            await self._play(env, job, rollout, sampling, clock)
+        finally:
+            lease.end()
+
+    async def _play(
+        self,
+        env: Environment,
+        job: Job,
+        rollout: Rollout,
+        sampling: Mapping[str, Any],
+        clock: float,
+    ) -> None:
+        """From `setup` to `teardown`; the attempt began at `clock`."""
         models = env.models
         try:
             if self.env.setup is not Environment.setup:

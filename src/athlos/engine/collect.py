@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,13 +14,17 @@ from athlos.engine.collection import Collection
 from athlos.engine.groups import GroupPolicy
 from athlos.engine.plan import Source, TaskSource
 from athlos.engine.roles import missing
+from athlos.engine.shared import sandboxes_for
 from athlos.environment import Environment
 from athlos.errors import ConfigError
 from athlos.models.budget import Budget
 from athlos.models.client import Model
-from athlos.registry import digest, load
+from athlos.registry import digest, load, package
 from athlos.rows import check_sampling
 from athlos.runs.spec import EnvironmentSpec, ModelSpec, RoleSpec, RunSpec
+
+if TYPE_CHECKING:
+    from athlos.sandbox import Provider
 
 __all__ = ["collect"]
 
@@ -43,6 +47,7 @@ def collect(
     attempts: int = 1,
     groups: GroupPolicy | None = None,
     budget: Budget | None = None,
+    sandbox: str | Provider = "auto",
     durable: bool = False,
     out: str | Path | None = None,
 ) -> Collection:
@@ -58,7 +63,8 @@ def collect(
         limit: Number of tasks; None for all.
         concurrency: Attempts under way at once.
         split: Which of the environment's tasks.
-        tasks: Other tasks than the environment's own: a JSONL file, or objects.
+        tasks: Other tasks than the environment's own: a JSONL file, or objects, or a
+            `athlos.engine.Feed` of what is asked for while the run goes.
         config: Settings of the environment.
         sampling: Sampling parameters; they win over the model's and the task's.
         seed: Makes tasks, environments and sampling repeatable, as far as the backend is.
@@ -69,6 +75,8 @@ def collect(
             not. Each failed one is recorded.
         groups: How groups are made for a trainer; see `Collection.groups`.
         budget: Ceiling of tokens or cost over the whole run, judges included.
+        sandbox: Where the environment's sandboxes come from, if it asks for any: "auto",
+            "bubblewrap", "podman", "docker" or "subprocess", which does not isolate.
         durable: Hand out only what is on the disk; otherwise a crash of the machine can take the
             last second or 256 records.
         out: Run folder. An existing one of the same configuration is resumed. Without it nothing
@@ -97,7 +105,13 @@ def collect(
             raise missing(role, models or {})
     typed = env.make_config(config)
     agent = env.own_agent(agent or ToolLoop())
+    sandboxes = sandboxes_for(env, typed, sandbox, size=concurrency, deadline=deadline)
     source = TaskSource(env, typed, split, tasks)
+    if source.feed is not None:
+        groups = groups or GroupPolicy()
+        if groups.curriculum is not None or limit is not None:
+            raise ConfigError("a Feed says which tasks are taken: no limit and no curriculum")
+    same_tools = env.offered_tools is Environment.offered_tools  # else a task may bring its own
     spec = RunSpec(
         environment=EnvironmentSpec(
             reference=environment if isinstance(environment, str) else env.__qualname__,
@@ -106,6 +120,8 @@ def collect(
             digest=digest(env),
             config=msgspec.to_builtins(typed),
             pass_threshold=env.pass_threshold,
+            tools=[tool.wire for tool in env.tools.values()] if same_tools else [],
+            package=package(env),
         ),
         model=ModelSpec(
             model.name, model.base_url, model.tokens.settings() if model.tokens else {}
@@ -122,9 +138,10 @@ def collect(
         roles={
             role: RoleSpec(m.name, m.base_url, m.sampling) for role, m in (models or {}).items()
         },
+        sandbox={} if sandboxes is None else sandboxes.settings(),
     )
     return Collection(
         env, environment, typed, model, agent, source, spec, dict(models or {}),
         concurrency=concurrency, deadline=deadline, attempts=attempts, policy=groups,
-        budget=budget, durable=durable, out=None if out is None else Path(out),
+        budget=budget, sandboxes=sandboxes, durable=durable, out=None if out is None else Path(out),
     )  # fmt: skip

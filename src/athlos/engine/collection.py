@@ -10,12 +10,13 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from athlos.agents import Agent
 from athlos.agents.base import Opened
 from athlos.engine.attempt import Attempts
 from athlos.engine.earlier import charge, partial_groups, retell
+from athlos.engine.feed import Feed
 from athlos.engine.garbage import calm_garbage_collection
 from athlos.engine.groups import Group, GroupPolicy, Groups
 from athlos.engine.jobs import Jobs
@@ -35,6 +36,9 @@ from athlos.models.client import Model
 from athlos.runs.folder import RunFolder
 from athlos.runs.spec import RunSpec
 from athlos.types import Failure, Rollout, Task
+
+if TYPE_CHECKING:
+    from athlos.sandbox import Sandboxes
 
 __all__ = ["Collection"]
 
@@ -72,6 +76,7 @@ class Collection:
         attempts: int,
         policy: GroupPolicy | None,
         budget: Budget | None,
+        sandboxes: Sandboxes | None,
         durable: bool,
         out: Path | None,
     ) -> None:
@@ -94,6 +99,7 @@ class Collection:
         self._tries = attempts
         self._policy = policy
         self._budget = budget
+        self._sandboxes = sandboxes
         self._durable = durable
         self._begun = False
         self._stopped = False
@@ -150,6 +156,21 @@ class Collection:
                 for failure in failures:
                     self._recorder.keep(number, failure)
                 self._jobs.begin_again(number)
+
+    @property
+    def version(self) -> int | None:
+        """Of the policy's weights, as the last `resume` said."""
+        return self._model.version
+
+    @property
+    def feed(self) -> Feed | None:
+        """What is asked for tasks, if the run has no list of them."""
+        return self._source.feed
+
+    @property
+    def policy(self) -> GroupPolicy:
+        """How groups are treated."""
+        return self._policy or GroupPolicy()
 
     @property
     def offered(self) -> int | None:
@@ -234,8 +255,19 @@ class Collection:
                 self.dropped = {reason: n for reason, n in self._groups.dropped.items() if n}
                 if kept:
                     yield group
-                elif self._groups.dropped["stale"] > stale and self._jobs is not None:
-                    self._jobs.begin_again(group.number)
+                elif self._groups.dropped["stale"] > stale:
+                    self.begin_again(group)
+                elif self._source.feed is not None:
+                    yield group  # somebody asked for it, whatever became of it
+
+    def is_stale(self, group: Group) -> bool:
+        """Whether the group has become too old for the policy's `max_staleness`."""
+        return self._groups is not None and self._groups.is_stale(group.version, self.version)
+
+    def begin_again(self, group: Group) -> None:
+        """Another group of the same task is wanted: the caller has no use for this one."""
+        if self._jobs is not None:
+            self._jobs.begin_again(group.number)
 
     async def close_models(self) -> None:
         """Closes the policy and the other models, for a caller that made them for it."""
@@ -330,6 +362,8 @@ class Collection:
             if self._fault is not None:
                 raise self._fault
             if self._folder is not None:
+                if self._source.feed is not None:
+                    self._folder.settle_tasks(len(self._tasks))
                 self._folder.write_metrics(self.summary())
 
     async def _catch_up(self, order: Order) -> None:
@@ -366,6 +400,8 @@ class Collection:
             attempts, jobs, recorder, self._groups, self._complete,
             concurrency=self._concurrency, tries=self._tries,
         )  # fmt: skip
+        if self._source.feed is not None:
+            self._source.feed.on_task(self._workers.wake)
         if self._stopped:
             return
         self.started = time.monotonic()
@@ -383,6 +419,9 @@ class Collection:
         if any(scorer.process for scorer in self._env.scorers):
             pool = ProcessPool(self._reference)
             stack.push_async_callback(pool.close)
+        if self._sandboxes is not None:
+            stack.push_async_callback(self._sandboxes.close)
+            await self._sandboxes.start()
         agent = self._agent
         if isinstance(agent, Opened):
             agent = await stack.enter_async_context(agent.open(self._env, self._model))
@@ -398,10 +437,13 @@ class Collection:
             deadline=self._deadline,
             pool=pool,
             budget=self._budget,
+            sandboxes=self._sandboxes,
         )
 
     def _order(self, tasks: int) -> Order:
         policy = self._policy
+        if self._source.feed is not None:
+            return self._source.feed
         if policy is None or policy.curriculum is None:
             return Order(tasks, policy.epochs if policy is not None else 1)
         rng = random.Random(self.spec.seed or 0)

@@ -238,7 +238,10 @@ class Groups:
         group.rollouts.sort(key=lambda rollout: rollout.sample)
         try:
             env = self._attempts.create(group.task)
-            components = await score_group(env, group.rollouts)
+            try:
+                components = await score_group(env, group.rollouts)
+            finally:
+                self._attempts.end(env)
         except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001
             # an author's code may raise anything
             if isinstance(error, asyncio.CancelledError):

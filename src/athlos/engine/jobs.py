@@ -65,6 +65,11 @@ class Jobs:
             self._begin(number)
         return self._group.popleft()
 
+    @property
+    def more(self) -> bool:
+        """Whether there may be a next attempt later, although there is none now."""
+        return self._order.more
+
     def again(self, job: Job) -> None:
         """Takes back an attempt, to be made before others."""
         self._again.append(job)
@@ -78,6 +83,8 @@ class Jobs:
         self._order.again(number)
 
     def _begin(self, number: int) -> None:
+        while number >= len(self._rounds):  # tasks may be fed
+            self._rounds.append(0)
         first = self._rounds[number] * self._width
         self._rounds[number] += 1
         progress = self._progress
@@ -88,7 +95,8 @@ class Jobs:
             self._group.extend([Job(task, number, sample) for sample in samples])
         else:
             owed = [sample for sample in samples if not progress.done(number, sample)]
-            if self._width - len(owed) >= self._samples:
+            if self._width - len(owed) >= (1 if self._order.whole else self._samples):
+                self._order.passed(number)
                 return  # the others were stragglers
             task = self._tasks[number]
             jobs = [Job(task, number, s, progress.attempts(number, s)) for s in owed]

@@ -17,7 +17,12 @@ class Order:
     """Says which task is next: one after the other, `epochs` times; None is without end.
 
     Tasks are numbers, from 0.
+
+    Attributes:
+        whole: Whether only groups are wanted of which an earlier part of the run did nothing.
     """
+
+    whole = False
 
     def __init__(self, tasks: int, epochs: int | None = 1) -> None:
         self._tasks = tasks
@@ -38,6 +43,14 @@ class Order:
     def again(self, number: int) -> None:
         """A group of this task was begun in vain; it is due another one."""
         self._again.append(number)
+
+    @property
+    def more(self) -> bool:
+        """Whether tasks may come that are not there yet."""
+        return False
+
+    def passed(self, number: int) -> None:
+        """The group of this task is not begun: an earlier part of the run has done it."""
 
     def told(self, number: int, passed: int, n: int) -> None:
         """In a group of the task, `passed` of `n` rollouts passed."""

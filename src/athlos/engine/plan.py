@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from athlos.engine.feed import Feed
 from athlos.environment import Environment
 from athlos.errors import AthlosError, ConfigError
 from athlos.rows import check_task, read_task_file
@@ -19,7 +20,7 @@ from athlos.types import Task
 
 __all__ = ["Source", "TaskSource", "plan_tasks"]
 
-Source = str | Path | Iterable[Task] | None
+Source = str | Path | Iterable[Task] | Feed | None
 
 _MANY = 1_000_000  # the ids of so many take a tenth of a gigabyte
 _CHUNK = 1000  # tasks that are written at once
@@ -32,6 +33,7 @@ class TaskSource:
     Attributes:
         file: Path of the file, or "".
         digest: Hash of tasks that are not the environment's own, or "".
+        feed: Where tasks come from while the run goes, if they do.
     """
 
     def __init__(
@@ -43,7 +45,10 @@ class TaskSource:
         self._tasks: list[Task] | None = None
         self.file = ""
         self.digest = ""
-        if isinstance(source, str | Path):
+        self.feed = source if isinstance(source, Feed) else None
+        if self.feed is not None:
+            self.digest = "fed"
+        elif isinstance(source, str | Path):
             self.file = str(source)
             try:
                 with Path(source).open("rb") as file:
@@ -51,7 +56,7 @@ class TaskSource:
             except OSError as error:
                 raise ConfigError(f"cannot read tasks from {source}: {error.strerror}") from error
             self.digest = hashed.hexdigest()
-        elif source is not None:
+        elif source is not None and not isinstance(source, Feed):
             self._tasks = list(source)
             encoded = msgspec.json.encode(self._tasks)
             self.digest = hashlib.blake2b(encoded, digest_size=8).hexdigest()
@@ -60,6 +65,14 @@ class TaskSource:
     def name(self) -> str:
         """The environment's."""
         return self._env.name
+
+    def named(self, task: Task, where: str) -> Task:
+        """One task, checked, with an id that follows from its content if it has none.
+
+        Raises:
+            ConfigError: It is malformed.
+        """
+        return _named(self._checked(task), set(), where)
 
     async def read(self, limit: int | None) -> list[Task]:
         """The first `limit` tasks; see `stream`."""
@@ -139,6 +152,8 @@ async def plan_tasks(
     Raises:
         ConfigError: A task is malformed, there are none, or they are others than before.
     """
+    if source.feed is not None:
+        return source.feed.open(source.named, folder)
     if folder is None:
         return await source.read(limit)
     stored = folder.tasks

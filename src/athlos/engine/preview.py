@@ -10,7 +10,7 @@ from msgspec import Struct
 from athlos.engine.attempt import guard, teardown
 from athlos.engine.plan import Source, TaskSource
 from athlos.engine.roles import Roles
-from athlos.engine.shared import enter_shared
+from athlos.engine.shared import enter_shared, sandboxes_for
 from athlos.environment import Environment
 from athlos.errors import ConfigError
 from athlos.timeouts import time_limit
@@ -71,6 +71,9 @@ async def preview(
         stack.enter_context(time_limit(_TIMEOUT))
         shared = await enter_shared(env, config, stack)
         instance = env(chosen, config=config, shared=shared, models=Roles({}))
+        if (sandboxes := sandboxes_for(env, config)) is not None:
+            stack.push_async_callback(sandboxes.close)
+            instance.sandbox = sandboxes.lend()
         try:
             await guard("setup", instance.setup)
             return Preview(

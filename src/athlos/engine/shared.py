@@ -1,16 +1,19 @@
-"""What the attempts of a run share: an environment's `shared`, entered once and left once."""
+"""What the attempts of a run share: `shared`, entered once and left once, and the sandboxes."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from athlos.environment import Environment
 from athlos.errors import AthlosError, EnvError
 
-__all__ = ["enter_shared"]
+if TYPE_CHECKING:
+    from athlos.sandbox import Provider, Sandboxes
+
+__all__ = ["enter_shared", "sandboxes_for"]
 
 
 async def enter_shared(env: type[Environment], config: Any, stack: AsyncExitStack) -> Any:
@@ -35,6 +38,36 @@ async def enter_shared(env: type[Environment], config: Any, stack: AsyncExitStac
             value = entered.enter_context(manager)
     stack.push_async_callback(leave)
     return value
+
+
+def sandboxes_for(
+    env: type[Environment],
+    config: Any,
+    provider: str | Provider = "auto",
+    *,
+    size: int = 64,
+    deadline: float = 1200.0,
+) -> Sandboxes | None:
+    """The sandboxes that an environment asks for; None if it asks for none.
+
+    Args:
+        env: The environment.
+        config: Its settings.
+        provider: As for `athlos.sandbox.open_sandbox`.
+        size: Attempts that have one at the same time.
+        deadline: Of an attempt; half of it may be spent waiting for a sandbox.
+
+    Raises:
+        ConfigError: What it asks for is no specification, or cannot be had on this machine.
+    """
+    if not env.sandbox:
+        return None
+    from athlos.sandbox import Sandboxes, asked_for
+
+    spec = asked_for(env, config)
+    if spec is None:
+        return None
+    return Sandboxes(spec, provider, size=size, patience=deadline / 2)
 
 
 @contextmanager

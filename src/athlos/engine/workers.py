@@ -60,7 +60,7 @@ class Workers:
         self._tries = tries
         self._may_begin = asyncio.Event()
         self._may_begin.set()
-        self._full = self._paused = False
+        self._full = self._paused = self._idle = False
         self._dropped = False
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -102,6 +102,11 @@ class Workers:
         self._full = full
         self._decide()
 
+    def wake(self) -> None:
+        """There may be something to do again."""
+        self._idle = False
+        self._decide()
+
     def pause(self) -> None:
         """Begins no attempt and stops the clocks of those under way."""
         self._paused = True
@@ -117,7 +122,7 @@ class Workers:
             job.go_on()
 
     def _decide(self) -> None:
-        if (self._full or self._paused) and not self.stopping:
+        if (self._full or self._paused or self._idle) and not self.stopping:
             self._may_begin.clear()
         else:
             self._may_begin.set()
@@ -135,7 +140,11 @@ class Workers:
                 await self._may_begin.wait()
             job = self._next()
             if job is None:
-                return
+                if self.stopping or not self._jobs.more:
+                    return
+                self._idle = True
+                self._decide()
+                continue
             self.running[job] = None
             try:
                 outcome = await self._attempts.run(job)
@@ -161,6 +170,7 @@ class Workers:
         if self._groups is not None:
             self._groups.retried(job, retry)
         self._jobs.again(retry)
+        self.wake()
         return True
 
     async def _settle(self, groups: Groups, job: Job, outcome: Rollout | Failure) -> None:

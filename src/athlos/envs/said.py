@@ -9,7 +9,7 @@ from athlos import Message, Rollout
 from athlos.scoring.calls import ToolUse
 from athlos.types import FunctionCall, ToolCall
 
-__all__ = ["calling", "last_text", "said", "said_text", "tool_uses"]
+__all__ = ["blocks", "calling", "first_block", "said", "said_text", "tool_uses"]
 
 
 def said(rollout: Rollout) -> list[Message]:
@@ -23,10 +23,25 @@ def said_text(rollout: Rollout) -> str:
     return "".join(message.text for message in said(rollout))
 
 
-def last_text(rollout: Rollout) -> str:
-    """The text that the attempt ends with; "" if it ends with a call or with a thought."""
+def blocks(message: Message) -> list[str]:
+    """The texts of a message, one for each block in which it came."""
+    if isinstance(message.content, list):
+        return [str(part.get("text") or "") for part in message.content]
+    return [message.content] if message.content else []
+
+
+def first_block(rollout: Rollout) -> str:
+    """The first text of the last item of the answer; "" if that is a call or a thought."""
     messages = said(rollout)
-    return messages[-1].text if messages and not messages[-1].tool_calls else ""
+    if not messages or messages[-1].tool_calls:
+        return ""
+    content = messages[-1].content
+    if not isinstance(content, list):
+        return content or ""
+    # over HTTP, parts say to which item of the response they belong
+    last = content[-1].get("item") if content else None
+    texts = (str(part.get("text") or "") for part in content if part.get("item") == last)
+    return next(texts, "")
 
 
 def tool_uses(rollout: Rollout) -> list[ToolUse]:

@@ -1,15 +1,15 @@
-"""What a verifier reads of a rollout: the conventions that NeMo Gym's verifiers follow.
+"""What a verifier reads of a rollout: the three conventions that NeMo Gym's verifiers follow.
 
-Both leave out a thought that does not end: what follows a ``<think>`` without ``</think>`` was
-never said as an answer.
+All leave out a thought that does not end: what follows a ``<think>`` without ``</think>`` was never
+said as an answer.
 """
 
 from __future__ import annotations
 
 from athlos import Rollout
-from athlos.envs.said import said, said_text
+from athlos.envs.said import blocks, first_block, said, said_text
 
-__all__ = ["all_text", "drop_open_thought", "last_block"]
+__all__ = ["all_text", "drop_open_thought", "joined_text", "last_block"]
 
 _OPEN, _CLOSE = "<think>", "</think>"
 
@@ -19,15 +19,15 @@ def all_text(rollout: Rollout) -> str:
     return drop_open_thought(said_text(rollout))
 
 
+def joined_text(rollout: Rollout) -> str:
+    """The same with a line break between two blocks of text."""
+    texts = (text for message in said(rollout) for text in blocks(message))
+    return drop_open_thought("\n".join(texts))
+
+
 def last_block(rollout: Rollout) -> str:
-    """The first text of the model's last message; "" if that calls a tool or has no text."""
-    messages = said(rollout)
-    if not messages or messages[-1].tool_calls:
-        return ""
-    content = messages[-1].content
-    if isinstance(content, list):
-        content = str(content[0].get("text") or "") if content else ""
-    return drop_open_thought(content or "")
+    """The first text of the last thing that the model said; "" if that is a call or a thought."""
+    return drop_open_thought(first_block(rollout))
 
 
 def drop_open_thought(text: str) -> str:

@@ -12,7 +12,7 @@ import msgspec
 
 from athlos.engine.plan import Source, TaskSource
 from athlos.engine.pool import ProcessPool
-from athlos.engine.shared import enter_shared
+from athlos.engine.shared import enter_shared, sandboxes_for
 from athlos.environment import Environment
 from athlos.errors import ConfigError
 from athlos.models.client import Model
@@ -50,6 +50,7 @@ async def gate(
     models: Mapping[str, Model] | None = None,
     processes: int = 2,
     compared: int = _COMPARED,
+    sandbox: str = "auto",
 ) -> GateReport:
     """Gives right answers, attacks, repeats, and looks at tasks and tools.
 
@@ -62,6 +63,7 @@ async def gate(
         models: Models by role; by default a judge that quotes what it is asked and decides nothing.
         processes: In how many further processes attempts are repeated.
         compared: How many tasks of each split are compared with each other.
+        sandbox: Where sandboxes come from, if it asks for any.
 
     Raises:
         ConfigError: The environment cannot be loaded, or has no tasks.
@@ -80,13 +82,16 @@ async def gate(
         if any(scorer.process for scorer in env.scorers):
             pool = ProcessPool(reference)
             stack.push_async_callback(pool.close)
+        if (sandboxes := sandboxes_for(env, typed, sandbox)) is not None:
+            stack.push_async_callback(sandboxes.close)
+            await sandboxes.start()
         played_by = dict(models or dict.fromkeys(env.roles, quoting_judge(answers)))
-        player = Player(env, typed, shared, played_by, pool)
+        player = Player(env, typed, shared, played_by, pool, sandboxes)
         examined = Trial(player, chosen, findings, answers, judged=judged)
         await examined.run()
         await examined.repeat()
         if not models:
-            await examined.repeat_elsewhere(reference, typed, processes)
+            await examined.repeat_elsewhere(reference, typed, processes, sandbox)
         await examined.weigh()
     for found in chain(
         schemas(env.tools),

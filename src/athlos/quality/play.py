@@ -6,7 +6,7 @@ import dataclasses
 import io
 import pickle
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -21,12 +21,15 @@ from athlos.models.client import Model
 from athlos.testing import fake_model
 from athlos.types import Failure, Message, Rollout, Task
 
+if TYPE_CHECKING:
+    from athlos.sandbox import Sandboxes
+
 __all__ = ["Played", "Player", "Policy", "Script", "oracle_script", "quoting_judge", "turns_script"]
 
 Policy = Callable[[list[Message]], "str | Message"]
 Script = Callable[[Environment], Awaitable[Policy | None]]
 _DEADLINE = 120.0
-_OWN = frozenset({"task", "config", "shared", "models", "seed", "_rng"})
+_OWN = frozenset({"task", "config", "shared", "models", "sandbox", "seed", "_rng"})
 
 
 class Played(Struct):
@@ -70,6 +73,7 @@ class Player:
         shared: Any,
         models: Mapping[str, Model],
         pool: ProcessPool | None,
+        sandboxes: Sandboxes | None = None,
     ) -> None:
         self.env = env
         self.count = 0
@@ -77,6 +81,7 @@ class Player:
         self._attempts = Attempts(
             env=env, config=config, shared=shared, models=models, model=fake_model(lambda _: ""),
             agent=ToolLoop(), sampling={}, seed=0, deadline=_DEADLINE, pool=pool,
+            sandboxes=sandboxes,
         )  # fmt: skip
 
     async def play(
@@ -109,7 +114,10 @@ class Player:
 
     async def leave(self, env: Environment) -> None:
         """Takes an instance down."""
-        await teardown(env)
+        try:
+            await teardown(env)
+        finally:
+            self._attempts.end(env)
 
     def _agent(self, max_turns: int) -> Agent:
         if max_turns not in self._agents:
@@ -137,6 +145,8 @@ class Player:
                 rollout.id, task.id, 0, 0, error.failure_class, error.message,
                 messages=rollout.messages,
             )  # fmt: skip
+        finally:
+            self._attempts.end(env)
 
 
 class _Actor:

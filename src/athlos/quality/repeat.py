@@ -47,6 +47,7 @@ class Order(Struct):
     config: Any
     tasks: list[Task]
     parts: list[Part]
+    sandbox: str
 
 
 class Again(Struct):
@@ -68,6 +69,7 @@ async def elsewhere(
     tasks: Sequence[Task],
     parts: Sequence[Part],
     number: int,
+    sandbox: str = "auto",
 ) -> list[float | None] | str:
     """The rewards of attempts in a process of its own; a sentence if that cannot be.
 
@@ -78,13 +80,16 @@ async def elsewhere(
         tasks: Those that the parts are about.
         parts: The attempts.
         number: Which process, from 0: each has other circumstances.
+        sandbox: Where sandboxes come from.
     """
     if not isinstance(reference, str):
         found = _reference(env)
         if not found:
             return "it stands where another process cannot import it"
         reference = found
-    order = Order(list(sys.path), reference, msgspec.to_builtins(config), list(tasks), list(parts))
+    order = Order(
+        list(sys.path), reference, msgspec.to_builtins(config), list(tasks), list(parts), sandbox
+    )
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "athlos.quality.worker",
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,

@@ -261,7 +261,7 @@ class Trial:
         self._compare(parts, list(reversed(again)), "order", "in another order")
 
     async def repeat_elsewhere(
-        self, reference: str | type[Environment], config: Any, processes: int
+        self, reference: str | type[Environment], config: Any, processes: int, sandbox: str
     ) -> None:
         """The same attempts in processes of their own."""
         parts = self._parts()
@@ -269,7 +269,9 @@ class Trial:
             return
         order = [part for part, _ in parts]
         for number in range(processes):
-            again = await elsewhere(self._env, reference, config, self._tasks, order, number)
+            again = await elsewhere(
+                self._env, reference, config, self._tasks, order, number, sandbox
+            )
             if isinstance(again, str):
                 self._findings.warn(
                     "determinism.unchecked",

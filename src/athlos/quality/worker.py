@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 
 import msgspec
 
-from athlos.engine.shared import enter_shared
+from athlos.engine.shared import enter_shared, sandboxes_for
 from athlos.quality.play import Player, oracle_script, quoting_judge, turns_script
 from athlos.quality.repeat import Again, Order, shift_clock
 from athlos.registry import load
@@ -24,7 +24,9 @@ async def _repeat(order: Order) -> Again:
     again = Again([])
     async with AsyncExitStack() as stack:
         shared = await enter_shared(env, config, stack)
-        player = Player(env, config, shared, dict.fromkeys(env.roles, judge), None)
+        if (sandboxes := sandboxes_for(env, config, order.sandbox)) is not None:
+            stack.push_async_callback(sandboxes.close)
+        player = Player(env, config, shared, dict.fromkeys(env.roles, judge), None, sandboxes)
         for part in order.parts:
             script = turns_script(part.turns) if part.turns else oracle_script
             played = await player.play(order.tasks[part.task], script, part.max_turns)

@@ -1,4 +1,4 @@
-"""A run as rows for a trainer: its sequences or its messages, group by group; or for NeMo Gym.
+"""A run as rows for a trainer, group by group: sequences, messages, data sets; or for NeMo Gym.
 
 Rollouts of a task do not stand together in `rollouts.jsonl`, so its lines are found first and then
 read group by group: no more than one group is in memory.
@@ -8,28 +8,31 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import msgspec
 from msgspec import Struct, field
 
 from athlos.errors import Cancelled, ConfigError, TokenError
+from athlos.runs.datasets import KINDS, DatasetFormat, Offered, Rows, Selection
 from athlos.runs.read import read_records, read_run
+from athlos.runs.spec import RunSpec
 from athlos.runs.table import Table, open_table
 from athlos.sequences import AdvantageMode, advantages, build
 from athlos.types import Message, Rollout, Sequence, SequencePolicy, Status
 
 __all__ = ["ExportFormat", "Exported", "MessagesRow", "SequenceRow", "export"]
 
-ExportFormat = Literal["sequences", "messages", "nemo-gym"]
+ExportFormat = Literal["sequences", "messages", "sft", "dpo", "kto", "nemo-gym"]
 
 _NO_IDS = (
     "Sequences are made of token ids: athlos run --tokens capture asks the server for them. "
     "--format messages exports text."
 )
+_NO_ROWS = "--min-reward sets what is good enough; `athlos show RUN` has the rewards."
 
 
 class SequenceRow(Sequence, kw_only=True):
@@ -81,6 +84,7 @@ class Exported(Struct):
         failures: Samples that ended without a reward, cancelled ones aside.
         dropped_calls: Calls that are not, or not all, trained; by reason.
         dropped_tokens: Their tokens that are not.
+        left_out: Rollouts that a data set leaves out, by reason.
         broken: What was wrong with each rollout that contradicts itself, if these are left out.
     """
 
@@ -90,6 +94,7 @@ class Exported(Struct):
     failures: int = 0
     dropped_calls: Counter[str] = field(default_factory=Counter)
     dropped_tokens: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
 
 
@@ -102,6 +107,8 @@ def export(
     window: int = 1024,
     mode: AdvantageMode = "none",
     skip_broken: bool = False,
+    select: Selection | None = None,
+    tools: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Exported:
     """Writes a run as rows: JSON lines, or Parquet if `out` ends so.
 
@@ -109,13 +116,16 @@ def export(
         run: The folder of the run, which may still go on.
         out: A `.jsonl` or `.parquet` file, which is there when all of it is; or an open binary
             file for JSON lines.
-        format: What a row is: `SequenceRow` or `MessagesRow`; `nemo-gym` writes the rollout rows of
-            NeMo Gym to `out`, a `.jsonl` file, and its other files beside it.
+        format: What a row is: `SequenceRow` or `MessagesRow`; `SftRow`, `DpoRow` or `KtoRow` of
+            `athlos.runs.datasets`; `nemo-gym` writes the rollout rows of NeMo Gym to `out`, a
+            `.jsonl` file, and its other files beside it.
         policy: How calls become sequences.
         window: For the policy `realign`.
         mode: Which advantages to compute over the rollouts of each group.
         skip_broken: Leaves out rollouts with a `TokenError`. They still count in their group, and
             in its advantages: their rewards are as good as any.
+        select: What of the run becomes rows of `sft`, `dpo` and `kto`.
+        tools: Of the environment, as they go over the wire, by name, for rows of NeMo Gym.
 
     Raises:
         ConfigError: There is no such run, nothing in it to train on, or `out` cannot be written.
@@ -123,10 +133,14 @@ def export(
     """
     run = Path(run)
     if format == "nemo-gym":
-        return _for_nemo_gym(run, out)
+        return _for_nemo_gym(run, out, tools)
     done = Exported()
+    # a gateway's folder has no configuration
+    spec = read_run(run).spec if (run / "run.json").exists() else None
+    groups = _groups(run, done, spec)
+    if format == "sft" or format == "dpo" or format == "kto":
+        return _for_datasets(run, out, format, select or Selection(), spec, groups, done)
     kind = SequenceRow if format == "sequences" else MessagesRow
-    groups = _groups(run, done)
     with open_table(out, kind, run) as table, closing(groups):
         for group in groups:
             if format == "sequences":
@@ -136,24 +150,56 @@ def export(
             del group  # before the next one is read
         if done.rollouts and not done.rows:
             lost = done.dropped_calls + Counter(broken=len(done.broken))
-            reasons = ", ".join(f"{why} {n}" for why, n in sorted(lost.items()))
             raise ConfigError(
                 f"{run}: no call of its {done.rollouts} rollouts can be trained on "
-                f"({reasons or 'there are none'})",
+                f"({_counted(lost) or 'there are none'})",
                 hint=_NO_IDS,
             )
     return done
 
 
-def _for_nemo_gym(run: Path, out: Path | BinaryIO) -> Exported:
+def _counted(reasons: Counter[str]) -> str:
+    return ", ".join(f"{why} {n}" for why, n in sorted(reasons.items()))
+
+
+def _for_nemo_gym(
+    run: Path, out: Path | BinaryIO, tools: Mapping[str, Mapping[str, Any]] | None
+) -> Exported:
     from athlos.runs.gym_export import write_gym_files
 
     if not isinstance(out, Path):
         raise ConfigError(
             "NeMo Gym's rollouts are several files", hint="--out FILE.jsonl names the first."
         )
-    written = write_gym_files(run, out)
+    written = write_gym_files(run, out, tools)
     return Exported(rows=written.rollouts, rollouts=written.rollouts, failures=written.failures)
+
+
+def _for_datasets(
+    run: Path,
+    out: Path | BinaryIO,
+    form: DatasetFormat,
+    select: Selection,
+    spec: RunSpec | None,
+    groups: Generator[_Group, None, None],
+    done: Exported,
+) -> Exported:
+    rows = Rows(
+        form, select, Offered(spec, run), 1.0 if spec is None else spec.environment.pass_threshold
+    )
+    with open_table(out, KINDS[form], run) as table, closing(groups):
+        for group in groups:
+            for row in rows.of(group.rollouts):
+                done.rows += 1
+                table.add(row, len(group.rollouts[0].messages))
+        done.left_out = +rows.left_out
+        if done.rollouts and not done.rows:
+            raise ConfigError(
+                f"{run}: none of its {done.rollouts} rollouts becomes a row of {form}: "
+                + _counted(done.left_out),
+                hint=_NO_ROWS,
+            )
+    return done
 
 
 class _Group(Struct):
@@ -171,10 +217,9 @@ class _Failed(_Place):
     failure_class: str
 
 
-def _groups(run: Path, done: Exported) -> Generator[_Group, None, None]:
+def _groups(run: Path, done: Exported, spec: RunSpec | None) -> Generator[_Group, None, None]:
     """The groups of a run, in the order of their first rollouts."""
-    # a gateway's folder has no configuration
-    width = read_run(run).spec.group_width if (run / "run.json").exists() else None
+    width = spec.group_width if spec is not None else None
     failed = {
         (one.task_id, one.sample): one.failure_class
         for one in read_records(run, "failures.jsonl", _Failed)

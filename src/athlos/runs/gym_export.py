@@ -44,12 +44,16 @@ class Written(msgspec.Struct):
     failures: int = 0
 
 
-def write_gym_files(run: Path, out: Path) -> Written:
+def write_gym_files(
+    run: Path, out: Path, tools: Mapping[str, Mapping[str, Any]] | None = None
+) -> Written:
     """Writes the four files; each is there under its name when all of it is.
 
     Args:
         run: The folder of the run.
         out: The file of rollouts; it ends in `.jsonl`.
+        tools: Those of the environment, as they go over the wire, by name; without it, a row has
+            those of a recorded request, if there is one.
 
     Raises:
         ConfigError: There is no such run, or the files cannot be written.
@@ -60,7 +64,7 @@ def write_gym_files(run: Path, out: Path) -> Written:
         raise ConfigError(f"{out} is in the run's own folder", hint="Choose another one.")
     spec = read_run(run).spec
     inputs = {
-        task.id: (number, task, gym_row(task, spec.sampling))
+        task.id: (number, task, gym_row(task, spec.sampling, tools))
         for number, task in enumerate(read_tasks(run))
     }
     with ExitStack() as stack:
@@ -91,7 +95,11 @@ def write_gym_files(run: Path, out: Path) -> Written:
     return written
 
 
-def gym_row(task: Task, sampling: Mapping[str, Any]) -> dict[str, Any]:
+def gym_row(
+    task: Task,
+    sampling: Mapping[str, Any],
+    tools: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
     """A task as a row of NeMo Gym's, with the sampling parameters of a run.
 
     A task that came from such a row is that row; else `info` becomes `verifier_metadata`. Sampling
@@ -103,6 +111,9 @@ def gym_row(task: Task, sampling: Mapping[str, Any]) -> dict[str, Any]:
     else:
         row = {"verifier_metadata": task.info} if task.info else {}
         params = {"input": write_items(task.messages())}
+        offered = list(tools or ()) if task.tools is None else task.tools
+        if tools is not None or task.tools == []:
+            params["tools"] = [tool_item(tools[name]) for name in offered if tools]
     row.setdefault("task_id", task.id)
     extra: dict[str, Any] = {}
     for name, value in {**task.sampling, **sampling}.items():
@@ -129,9 +140,9 @@ def _rollout_row(rollout: Rollout, task: Task, placed: dict[str, Any]) -> dict[s
     if first != _stated(params):  # setup() may have said more than the task
         params["input"] = write_items(first)
         params.pop("instructions", None)
-    tools = params.get("tools") or _tools(rollout)
-    if tools:
-        params["tools"] = tools
+    if params.get("tools") is None and (offered := _tools(rollout)):
+        params["tools"] = offered
+    tools = params.get("tools") or []
     said = rollout.messages[opening:]
     main = [call for call in rollout.calls if not call.lineage]
     calls = {call.prompt_messages - opening: call for call in main}

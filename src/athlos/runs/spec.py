@@ -13,12 +13,28 @@ from athlos.errors import ConfigError
 __all__ = ["EnvironmentSpec", "ModelSpec", "RoleSpec", "RunFile", "RunSpec"]
 
 # These may differ when a run is resumed: they say where things are, not what they are.
-_FREE = frozenset({"environment.reference", "model.base_url", "tasks_file"})
+_FREE = frozenset(
+    {
+        "environment.package",
+        "environment.reference",
+        "environment.tools",
+        "model.base_url",
+        "tasks_file",
+    }
+)
 _GROWING = ("samples", "limit")
 
 
 class EnvironmentSpec(Struct):
-    """Which environment; `digest` is a hash of its code and data."""
+    """Which environment.
+
+    Attributes:
+        version: Its own or, if it states none, that of the package that brings it.
+        digest: A hash of its code and data.
+        package: Name and version of the installed package that brings it; None if it is not from
+            one, or the run is older than this field.
+        tools: What the model is offered, as on the wire; tasks may offer less.
+    """
 
     reference: str
     name: str
@@ -26,6 +42,8 @@ class EnvironmentSpec(Struct):
     digest: str
     config: dict[str, Any]
     pass_threshold: float = 1.0
+    package: str | None = None
+    tools: list[dict[str, Any]] = field(default_factory=list)
 
 
 class ModelSpec(Struct):
@@ -53,6 +71,8 @@ class RunSpec(Struct, kw_only=True):
         tasks_file: File that the tasks came from; "" if they are the environment's own.
         tasks_digest: Hash of tasks that are not the environment's own.
         roles: Further models by role.
+        sandbox: Provider, packages, image and limits of the sandboxes, if the environment asks for
+            any.
     """
 
     environment: EnvironmentSpec
@@ -67,6 +87,7 @@ class RunSpec(Struct, kw_only=True):
     tasks_file: str = ""
     tasks_digest: str = ""
     roles: dict[str, RoleSpec] = field(default_factory=dict)
+    sandbox: dict[str, Any] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
         """A hash of what may not change, `samples` and `limit` aside."""

@@ -90,12 +90,19 @@ class Bubblewrap:
         packages: Distributions of this Python's environment that programs may import, such as
             "numpy"; what they require comes along. They are readable, nothing else of the
             environment is.
+        folders: Names such as "app": `/app` leads to the folder `app` of the work folder, for
+            programs that expect their files there.
+
+    Attributes:
+        packages: As given.
     """
 
     name = "bubblewrap"
 
-    def __init__(self, packages: Sequence[str] = ()) -> None:
+    def __init__(self, packages: Sequence[str] = (), folders: Sequence[str] = ()) -> None:
+        self.packages = tuple(packages)
         self._packages = package_paths(packages)
+        self._folders = folders
 
     def launch(self, limits: Limits) -> Launch:
         """How to start one more.
@@ -133,6 +140,8 @@ class Bubblewrap:
         argv += _without_packages(base, folder)
         for package in self._packages:
             show(package, f"{PACKAGES}/{package.name}")
+        for name in self._folders:
+            argv += ["--symlink", f"{WORK}/{name}", f"/{name}"]
         argv += ["--remount-ro", "/", "--chdir", "/"]
         env = _environment(folder, bool(self._packages))
         for name, value in env.items():

@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from athlos.errors import ConfigError, SandboxError
@@ -18,9 +19,10 @@ from athlos.sandbox.leftovers import new_folder, owner, remove
 from athlos.sandbox.limits import Limits
 from athlos.sandbox.process import BOOT, Launch
 
-__all__ = ["RUNTIMES", "Container", "run_command"]
+__all__ = ["IMAGE", "RUNTIMES", "Container", "run_command"]
 
 RUNTIMES = ("podman", "docker")
+IMAGE = "python:3.12-slim"
 WORK = "/work"
 _USER = "1000:1000"
 _SHARED = "/run/athlos"
@@ -44,12 +46,15 @@ class Container:
     Args:
         image: Has a `python3` of 3.9 or newer, and is on this machine.
         runtime: The command; "" is the first of podman and docker that is installed.
+        folders: Names of empty folders below `/` that programs may write into. If there are any,
+            they are the container's root, without capabilities, and may change what root owns: for
+            images that are made for one task.
     """
 
     name = "container"
 
-    def __init__(self, image: str = "python:3.12-slim", runtime: str = "") -> None:
-        self._image, self._runtime = image, runtime
+    def __init__(self, image: str = IMAGE, runtime: str = "", folders: Sequence[str] = ()) -> None:
+        self.image, self._runtime, self._folders = image, runtime, folders
 
     def launch(self, limits: Limits) -> Launch:
         """How to start one more.
@@ -67,6 +72,7 @@ class Container:
         folder = new_folder()
         listener = _listen(folder / "link")
         name = f"athlos-{owner()}-{folder.name.rpartition('-')[2]}"
+        argv = run_command(command, self.image, name, str(folder / "link"), limits, self._folders)
         process_env = {name: os.environ[name] for name in _PASSED if name in os.environ}
 
         def stop() -> None:
@@ -80,7 +86,7 @@ class Container:
             )
 
         return Launch(
-            argv=run_command(command, self._image, name, str(folder / "link"), limits),
+            argv=argv,
             work=WORK,
             env=dict(_ENV),
             mode="plain",
@@ -101,8 +107,8 @@ class Container:
             )
         if "image" in lower or "manifest" in lower:
             return ConfigError(
-                f"there is no image {self._image!r} on this machine: {said}",
-                hint=f"Get it first: podman pull {self._image} (or docker pull).",
+                f"there is no image {self.image!r} on this machine: {said}",
+                hint=f"Get it first: podman pull {self.image} (or docker pull).",
             )
         return SandboxError(f"a container did not start: {said}")
 
@@ -127,7 +133,9 @@ def _listen(folder: Path) -> socket.socket:
     return listener
 
 
-def run_command(command: str, image: str, name: str, shared: str, limits: Limits) -> list[str]:
+def run_command(
+    command: str, image: str, name: str, shared: str, limits: Limits, folders: Sequence[str] = ()
+) -> list[str]:
     """The command line that starts a container.
 
     Args:
@@ -136,16 +144,19 @@ def run_command(command: str, image: str, name: str, shared: str, limits: Limits
         name: Of the container.
         shared: The folder with the socket.
         limits: What programs may use.
+        folders: As for `Container`.
     """
     connect = f"link=socket.socket(1,5);link.connect('{_SHARED}/socket')"  # AF_UNIX, packets
     memory = limits.memory + _OURS + 2 * limits.disk  # the folders are in memory
     folder = f"rw,exec,nosuid,nodev,mode=1777,size={limits.disk}"
     argv = [command, "run", "--rm", "--pull=never", f"--name={name}", "--hostname=sandbox"]
-    argv += ["--network=none", "--ipc=private", "--read-only", f"--user={_USER}"]
+    argv += ["--network=none", "--ipc=private"]
+    argv += ["--user=0:0"] if folders else ["--read-only", f"--user={_USER}"]
     argv += ["--cap-drop=ALL", "--security-opt=no-new-privileges", "--security-opt=label=disable"]
     argv += [f"--pids-limit={limits.processes + _OUR_PROCESSES}"]
     argv += [f"--memory={memory}", f"--memory-swap={memory}", f"--shm-size={limits.disk}"]
     argv += [f"--tmpfs={WORK}:{folder}", f"--tmpfs=/tmp:{folder}"]
+    argv += [f"--tmpfs=/{name}:{folder}" for name in folders]
     argv += [f"--volume={shared}:{_SHARED}:ro", f"--workdir={WORK}"]
     argv += [f"--env={key}={value}" for key, value in _ENV.items()]
     return [*argv, "--entrypoint=python3", image, "-I", "-c", BOOT.format(connect=connect)]

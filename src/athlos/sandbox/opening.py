@@ -8,19 +8,25 @@ from contextlib import asynccontextmanager
 
 from athlos.errors import ConfigError
 from athlos.sandbox.bubblewrap import Bubblewrap
-from athlos.sandbox.container import RUNTIMES, Container
+from athlos.sandbox.container import IMAGE, RUNTIMES, Container
 from athlos.sandbox.limits import Limits
+from athlos.sandbox.packages import is_installed
 from athlos.sandbox.process import Provider
 from athlos.sandbox.sandbox import Sandbox
 from athlos.sandbox.unisolated import Subprocess
 
 __all__ = ["PROVIDERS", "find_provider", "open_sandbox"]
 
-PROVIDERS = ("auto", "bubblewrap", "container", "subprocess")
+PROVIDERS = ("auto", "bubblewrap", "podman", "docker", "container", "subprocess")
 
 
-def find_provider(provider: str | Provider = "auto", packages: Sequence[str] = ()) -> Provider:
-    """A provider by its name.
+def find_provider(
+    provider: str | Provider = "auto",
+    packages: Sequence[str] = (),
+    image: str = "",
+    if_installed: Sequence[str] = (),
+) -> Provider:
+    """A provider by its name, on this machine; the others as in `SandboxSpec`.
 
     "auto" is bubblewrap or, where it is not installed, a container runtime; never 'subprocess',
     which does not isolate.
@@ -43,19 +49,31 @@ def find_provider(provider: str | Provider = "auto", packages: Sequence[str] = (
                 " bubblewrap).",
             )
     if provider == "bubblewrap":
-        return Bubblewrap(packages)
-    if packages:
+        _installed(provider, ("bwrap",))
+        return Bubblewrap((*packages, *filter(is_installed, if_installed)))
+    if packages and provider in PROVIDERS:
         raise ConfigError(
             f"the sandbox provider {provider!r} takes no packages",
             hint="Use an image that has them (provider 'container'), or 'bubblewrap'.",
         )
-    if provider == "container":
-        return Container()
+    if provider in ("container", *RUNTIMES):
+        runtime = "" if provider == "container" else provider
+        _installed(provider, (runtime,) if runtime else RUNTIMES)
+        return Container(image or IMAGE, runtime)
     if provider == "subprocess":
         return Subprocess()
     raise ConfigError(
         f"there is no sandbox provider {provider!r}", hint=f"There are {', '.join(PROVIDERS)}."
     )
+
+
+def _installed(provider: str, commands: Sequence[str]) -> None:
+    if not any(map(shutil.which, commands)):
+        raise ConfigError(
+            f"the sandbox provider {provider!r} needs {' or '.join(commands)}, not installed here",
+            hint="Install bubblewrap (apt install bubblewrap; or dnf, pacman, apk add), which is "
+            "the default, or choose another provider.",
+        )
 
 
 @asynccontextmanager
@@ -71,7 +89,8 @@ async def open_sandbox(
             result = await sandbox.exec("echo hello")
 
     Args:
-        provider: "auto", "bubblewrap", "container", "subprocess", or one with its settings.
+        provider: "auto", "bubblewrap", "podman", "docker", "container" (whichever of these two is
+            there), "subprocess", or one with its settings.
         limits: What each program may use.
         packages: Distributions of this environment that programs may import (bubblewrap).
 

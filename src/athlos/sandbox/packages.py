@@ -9,9 +9,18 @@ from pathlib import Path
 
 from athlos.errors import ConfigError
 
-__all__ = ["PACKAGES", "package_paths"]
+__all__ = ["PACKAGES", "is_installed", "package_paths"]
 
 PACKAGES = "/opt/packages"  # where they lie in a sandbox
+
+
+def is_installed(name: str) -> bool:
+    """Whether there is a distribution of this name."""
+    try:
+        importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def package_paths(names: Iterable[str]) -> list[Path]:

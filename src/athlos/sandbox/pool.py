@@ -50,7 +50,9 @@ class Pool:
     ) -> None:
         self._provider = find_provider(provider, packages)
         self._limits = limits or Limits()
-        self._workers = workers or len(os.sched_getaffinity(0)) + 1
+        cores = len(os.sched_getaffinity(0))
+        self._workers = workers or cores + 1
+        self._starts = asyncio.Semaphore(2 * cores)  # many at once would be late, all of them
         self._spare = spare
         self._leases = asyncio.Semaphore(size)
         self._turns = asyncio.Semaphore(self._workers)
@@ -97,18 +99,38 @@ class Pool:
         Raises:
             SandboxError: It did not start.
         """
-        async with self._leases:
-            sandbox = await self._take()
-            timer = None
-            if seconds is not None:
-                why = f"its lease of {seconds:g} s is over"
-                timer = asyncio.get_running_loop().call_later(seconds, sandbox.kill, why)
+        sandbox = await self.take()
+        timer = None
+        if seconds is not None:
+            why = f"its lease of {seconds:g} s is over"
+            timer = asyncio.get_running_loop().call_later(seconds, sandbox.kill, why)
+        try:
+            yield sandbox
+        finally:
+            if timer is not None:
+                timer.cancel()
             try:
-                yield sandbox
-            finally:
-                if timer is not None:
-                    timer.cancel()
                 await self._close(sandbox)
+            finally:
+                self._leases.release()
+
+    async def take(self) -> Sandbox:
+        """As `lease`, where no block can be: it is to be given back.
+
+        Raises:
+            SandboxError: It did not start.
+        """
+        await self._leases.acquire()
+        try:
+            return await self._take()
+        except BaseException:
+            self._leases.release()
+            raise
+
+    def give_back(self, sandbox: Sandbox) -> None:
+        """Ends a sandbox that was taken; its programs end at once."""
+        closing = self._discard(sandbox, "it was given back")
+        closing.add_done_callback(lambda _: self._leases.release())
 
     async def run(
         self,
@@ -137,6 +159,7 @@ class Pool:
         stdin: bytes | str = b"",
         timeout: float | None = None,
         env: Mapping[str, str] | None = None,
+        cwd: str = "",
         files: Mapping[str, bytes | str] | None = None,
     ) -> Result:
         """Runs a program in an empty work folder; arguments as for `Sandbox.exec`.
@@ -146,7 +169,13 @@ class Pool:
         """
         return await self._check(
             lambda sandbox, private: sandbox.exec(
-                command, stdin=stdin, timeout=timeout, env=env, files=files, private=private
+                command,
+                stdin=stdin,
+                timeout=timeout,
+                env=env,
+                cwd=cwd,
+                files=files,
+                private=private,
             )
         )
 
@@ -169,10 +198,14 @@ class Pool:
             if keep and sandbox.alive:
                 self._idle.append((sandbox, done + 1))
             else:
-                sandbox.kill("it was replaced")
-                task = asyncio.ensure_future(self._close(sandbox))
-                self._closing.add(task)
-                task.add_done_callback(self._closed)
+                self._discard(sandbox, "it was replaced")
+
+    def _discard(self, sandbox: Sandbox, why: str) -> asyncio.Task[None]:
+        sandbox.kill(why)
+        task = asyncio.ensure_future(self._close(sandbox))
+        self._closing.add(task)
+        task.add_done_callback(self._closed)
+        return task
 
     def _closed(self, task: asyncio.Task[None]) -> None:
         self._closing.discard(task)
@@ -201,7 +234,8 @@ class Pool:
             self._ready.append(task)
 
     async def _start(self) -> Sandbox:
-        sandbox = await Sandbox.start(self._provider, self._limits)
+        async with self._starts:
+            sandbox = await Sandbox.start(self._provider, self._limits)
         self._open[sandbox] = None
         return sandbox
 

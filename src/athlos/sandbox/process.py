@@ -44,7 +44,7 @@ if body is not None:
 _PRELOAD = [
     "bisect", "collections", "copy", "dataclasses", "datetime", "decimal", "enum", "fractions",
     "functools", "heapq", "io", "itertools", "json", "math", "operator", "random", "re",
-    "string", "time", "typing",
+    "statistics", "string", "time", "traceback", "typing",
 ]  # fmt: skip
 _GUEST = ("data", "kernel", "files", "programs", "jobs")  # each imports those before it
 

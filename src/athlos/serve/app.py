@@ -5,15 +5,16 @@ from __future__ import annotations
 import hmac
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from hashlib import blake2b
 from typing import Any
 
 from athlos.engine.garbage import collect_garbage
 from athlos.errors import AthlosError
 from athlos.serve.counters import Counters
+from athlos.serve.mcp import LABEL as MCP
 from athlos.serve.mount import Mount
-from athlos.serve.refused import Refused, refused
+from athlos.serve.refused import Refused, refused, timed_out
 from athlos.serve.replays import Answered, Replays
 from athlos.serve.route import Request, Route
 from athlos.timeouts import time_limit
@@ -38,26 +39,37 @@ class Head:
     """What the headers of a request say.
 
     Attributes:
-        token: Of `Authorization: Bearer`.
+        given: The headers.
         session: Named by a header; "" if none was.
-        cookies: As they came.
-        key: Of the request, by which it is known again: the header's name and value.
-        length: Of the body, if that is said.
+        guest: Whether the token is that of the session.
     """
 
-    __slots__ = ("cookies", "key", "length", "session", "token")
+    __slots__ = ("given", "guest", "session")
 
-    def __init__(self, given: dict[bytes, bytes]) -> None:
-        found = given.get(b"authorization", b"")
-        self.token = found[7:].strip() if found[:7].lower() == b"bearer " else b""
-        self.session = given.get(SESSION, b"").decode("latin-1")
-        self.cookies = given.get(b"cookie", b"")
-        length = given.get(_LENGTH, b"0")
-        self.length = int(length[:20]) if length.isdigit() else 0
-        self.key: tuple[str, bytes] | None = None
-        if not _KEYS.isdisjoint(given):
-            name = b"idempotency-key" if b"idempotency-key" in given else b"x-request-id"
-            self.key = (name.decode(), given[name])
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self.given = dict(headers)
+        self.session = self.given.get(SESSION, b"").decode("latin-1")
+        self.guest = False
+
+    @property
+    def token(self) -> bytes:
+        """Of `Authorization: Bearer`."""
+        found = self.given.get(b"authorization", b"")
+        return found[7:].strip() if found[:7].lower() == b"bearer " else b""
+
+    @property
+    def key(self) -> tuple[str, bytes] | None:
+        """Of the request, by which it is known again: the header's name and value."""
+        if _KEYS.isdisjoint(self.given):
+            return None
+        name = b"idempotency-key" if b"idempotency-key" in self.given else b"x-request-id"
+        return name.decode(), self.given[name]
+
+    @property
+    def length(self) -> int:
+        """Of the body, if that is said."""
+        length = self.given.get(_LENGTH, b"0")
+        return int(length[:20]) if length.isdigit() else 0
 
 
 def _is_foreign(given: dict[bytes, bytes]) -> bool:
@@ -103,7 +115,9 @@ class App:
         self._paths: dict[str, list[str]] = {}
         for method, path in self._routes:
             self._paths.setdefault(path, []).append(method)
-        self._token = None if token is None else token.encode()
+        self._open = token is None
+        self._token = (token or "").encode()
+        self._bearer = b"Bearer " + self._token
         self._replays = replays
         self._max_body = max_body
         self._forward = forward
@@ -121,10 +135,9 @@ class App:
         route: Route | None = None
         self.under_way += 1
         try:
-            given = dict(scope["headers"])
-            head = Head(given)
+            head = Head(scope["headers"])
             try:
-                route = self._route(scope, head, given)
+                route = self._route(scope, head)
                 answered = await self._answer(scope, receive, head, route)
             except _Gone:
                 return
@@ -139,7 +152,7 @@ class App:
                 label = route.label if route is not None else "?"
                 _log.warning("%s answered with status %d", label, status)
             try:
-                await _send(send, answered, route)
+                await _send(send, answered, route, head)
             except (RuntimeError, ConnectionError):  # the client has gone
                 return
             self.counters.add(route, status, time.monotonic() - started)
@@ -147,7 +160,7 @@ class App:
         finally:
             self.under_way -= 1
 
-    def _route(self, scope: Scope, head: Head, given: dict[bytes, bytes]) -> Route:
+    def _route(self, scope: Scope, head: Head) -> Route:
         """The route of a request, if it may ask for it."""
         method, path = scope["method"], scope["path"]
         if method == "HEAD":
@@ -158,14 +171,16 @@ class App:
             route = self._routes.get((method, path))
         if route is not None and route.label == "/health":
             return route
-        if self._token is not None:
-            if not hmac.compare_digest(head.token, self._token):
+        if not self._open:
+            if not self._knows(head) and not self._take_guest(head, path):
                 raise Refused(
                     401, "unauthorized", "this needs the server's token, as a bearer token",
                     headers=((b"www-authenticate", b"Bearer"),),
                 )  # fmt: skip
-        elif _is_foreign(given):
+        elif _is_foreign(head.given):
             raise Refused(403, "forbidden", "without a token only this machine may ask")
+        else:
+            self._take_guest(head, path)
         if route is not None:
             return route
         if methods := self._paths.get(path):
@@ -178,13 +193,39 @@ class App:
             return mount.no_tool
         raise Refused(404, "not_found", "there is no such endpoint")
 
+    def _knows(self, head: Head) -> bool:
+        """Whether a request has the server's token."""
+        given = head.given.get(b"authorization", b"")
+        if hmac.compare_digest(given, self._bearer):  # as most clients write it
+            return True
+        return hmac.compare_digest(head.token, self._token)
+
+    def _take_guest(self, head: Head, path: str) -> bool:
+        """Whether the token is that of a session, and its tools are asked for."""
+        route = self._routes.get(("POST", path))
+        if route is None or route.label != MCP or route.mount is None or not head.token:
+            return False
+        name = head.token.decode("latin-1")
+        if self._forward is None and not route.mount.mcp.opens(name):  # else its process looks
+            return False
+        head.session, head.guest = name, True
+        return True
+
     async def _answer(self, scope: Scope, receive: Receive, head: Head, route: Route) -> Answered:
-        mount = route.mount
-        session, cookie = _session(head, mount) if mount is not None else ("", False)
+        session, cookie = head.session, False
+        if route.mount is None:
+            session = ""
+        elif not session:
+            session, cookie = _session(head, route.mount)
         body = b""
         key = None
         if scope["method"] == "POST":
-            body = await self._body(receive, head.length)
+            if head.length > self._max_body:
+                raise self._too_large()
+            message = await receive()  # the connection bounds the time
+            body = message.get("body", b"")
+            if message.get("more_body") or message["type"] == "http.disconnect":
+                body = await self._rest(receive, message)
             key = head.key
         if key is not None and len(key[1]) > _LONGEST_KEY:
             raise Refused(400, "invalid_request", f"{key[0]} is too long")
@@ -193,7 +234,8 @@ class App:
             if answered is not None:
                 self.counters.forwarded += 1
                 return answered
-        request = Request(body, session, cookie, key is not None, receive, scope["path"])
+        keyed = key is not None
+        request = Request(body, session, cookie, keyed, receive, scope["path"], head.guest)
         if key is None:
             return await self._execute(route, request)
         digest = blake2b(body, digest_size=16).digest()
@@ -214,10 +256,7 @@ class App:
         except TimeoutError:
             if not limit.expired:
                 raise
-            refusal = Refused(
-                504, "timeout", f"it took longer than {route.timeout:g} s",
-                failure_class="timeout", retryable=True,
-            )  # fmt: skip
+            refusal = timed_out(route.timeout)
         except AthlosError as error:
             refusal = refused(error)
         # an agent keeps the cookies of the last reply, and no others
@@ -225,26 +264,23 @@ class App:
         session = request.session if known else ""
         return Answered(refusal.status, refusal.body(), session=session, headers=refusal.headers)
 
-    async def _body(self, receive: Receive, length: int) -> bytes:
-        """The whole body of a request."""
-        limit = self._max_body
-        if length > limit:
-            raise Refused(413, "too_large", f"the body is longer than {limit} bytes")
+    async def _rest(self, receive: Receive, message: Mapping[str, Any]) -> bytes:
+        """A body that comes in pieces, of which the first is there."""
         pieces: list[bytes] = []
         have = 0
-        while True:  # the connection bounds the time
-            message = await receive()
+        while True:
             if message["type"] == "http.disconnect":
                 raise _Gone
-            piece: bytes = message.get("body", b"")
-            if not message.get("more_body") and not pieces:
-                return piece
-            have += len(piece)
-            if have > limit:
-                raise Refused(413, "too_large", f"the body is longer than {limit} bytes")
-            pieces.append(piece)
+            pieces.append(message.get("body", b""))
+            have += len(pieces[-1])
+            if have > self._max_body:
+                raise self._too_large()
             if not message.get("more_body"):
                 return b"".join(pieces)
+            message = await receive()
+
+    def _too_large(self) -> Refused:
+        return Refused(413, "too_large", f"the body is longer than {self._max_body} bytes")
 
 
 Forward = Callable[
@@ -252,10 +288,11 @@ Forward = Callable[
 ]
 
 
-async def _send(send: Send, answered: Answered, route: Route | None) -> None:
+async def _send(send: Send, answered: Answered, route: Route | None, head: Head) -> None:
     status, body, kind, session, fresh, further = answered
     headers = [(_TYPE, kind), (_LENGTH, b"%d" % len(body))]
-    if session and route is not None and route.mount is not None:
+    # a client that names its session by the header has no use for the cookie
+    if session and (fresh or not head.session) and route is not None and route.mount is not None:
         name = session.encode("latin-1")
         cookie = b"%b=%b; Path=/; HttpOnly; SameSite=Lax" % (route.mount.cookie, name)
         headers.append((b"set-cookie", cookie))
@@ -277,9 +314,9 @@ def _session(head: Head, mount: Mount) -> tuple[str, bool]:
     """The session that a request names, and whether by a cookie."""
     if head.session:
         return head.session, False
-    if head.cookies:
+    if cookies := head.given.get(b"cookie"):
         wanted = mount.cookie
-        for part in head.cookies.split(b";"):
+        for part in cookies.split(b";"):
             name, _, value = part.strip().partition(b"=")
             if name == wanted and value:
                 return value.decode("latin-1").strip('"'), True

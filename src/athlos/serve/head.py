@@ -55,6 +55,13 @@ def config_yaml(options: Options, mounts: Sequence[Mount], host: str, port: int)
                 "max_steps": options.max_turns,
             }
             config[f"{mount.name}_agent"] = {"responses_api_agents": {"athlos": agent}}
+            # its collector reaches an agent through an environment server only: `/run` is both
+            front = {"type": "responses_api_agents", "name": f"{mount.name}_agent"}
+            config[f"{mount.name}_environment_server"] = {
+                "environment_servers": {
+                    "legacy_agent": {"entrypoint": "app.py", **place, "agent_server": front}
+                }
+            }
     if options.policy is not None:
         config["policy"] = _policy(options.policy)
     for role, policy in options.models.items():
@@ -72,6 +79,8 @@ def instances(
         kinds = [("resources_servers", mount.name, mount.name)]
         if mount.has_agent:
             kinds.append(("responses_api_agents", f"{mount.name}_agent", "athlos"))
+            name = f"{mount.name}_environment_server"
+            kinds.append(("environment_servers", name, "legacy_agent"))
         for kind, process, name in kinds:
             entry = {
                 "config_path": process, "dir_path": None, "entrypoint": None, "host": host,

@@ -95,6 +95,26 @@ _SCHEMAS: Json = {
         "required": ["error"],
         "additionalProperties": False,
     },
+    "RpcReply": {
+        "type": "object",
+        "description": "A reply of JSON-RPC: `result` or `error`.",
+        "properties": {
+            "jsonrpc": {"const": "2.0"},
+            "id": {"type": ["integer", "string", "null"]},
+            "result": _OBJECT,
+            "error": {
+                "type": "object",
+                "properties": {
+                    "code": {"type": "integer"},
+                    "message": {"type": "string"},
+                    "data": _OBJECT,
+                },
+                "required": ["code", "message"],
+            },
+        },
+        "required": ["jsonrpc", "id"],
+        "additionalProperties": False,
+    },
     "Part": {
         "type": "object",
         "properties": {
@@ -211,6 +231,7 @@ _REPLIES: dict[str, Json] = {
         },
         "required": ["observation", "reward", "terminated", "truncated", "info"],
     },
+    "/mcp": {"$ref": f"{_REF}RpcReply"},
     "/openapi.json": _OBJECT,
     "/global_config_dict_yaml": {"type": "string"},
     "/server_instances": {"type": "array", "items": _OBJECT},
@@ -226,6 +247,17 @@ _REQUESTS: dict[str, Json] = {
     "/reset": {"$ref": f"{_REF}Row"},
     "/step": {"$ref": f"{_REF}Step"},
     "/close": {"description": "Is not looked at."},
+    "/mcp": {
+        "type": "object",
+        "description": "A message of the Model Context Protocol.",
+        "properties": {
+            "jsonrpc": {"type": "string"},
+            "id": {"type": ["integer", "string", "null"]},
+            "method": {"type": "string"},
+            "params": {"type": "object"},
+        },
+        "required": ["jsonrpc"],
+    },
     "/run": {"$ref": f"{_REF}Row"},
     "/v1/responses": {"$ref": f"{_REF}Params"},
     "/aggregate_metrics": {
@@ -244,6 +276,7 @@ _ABOUT = {
     "/reset": "Begins an attempt that goes turn by turn.",
     "/step": "Hands over the model's turn and returns the environment's.",
     "/close": "Ends a session.",
+    "/mcp": "Lists and runs a session's tools, by MCP. The session's name is a token here as well.",
     "/run": "Lets the policy attempt a row, and scores it.",
     "/v1/responses": "Lets the policy talk with the environment, without scoring.",
     "/metrics": "Figures of the server, for Prometheus.",
@@ -267,9 +300,9 @@ _STATUS = {
     503: "There is no room, or the server or a sandbox is going down.",
     504: "It took too long.",
 }
-_SESSION = ("/step", "/close", "tool", "/verify", "/v1/responses")
+_SESSION = ("/step", "/close", "tool", "/verify", "/v1/responses", "/mcp")
 _LEADS_TO = {
-    "/seed_session": ("tool", "/verify", "/close", "/v1/responses"),
+    "/seed_session": ("tool", "/verify", "/close", "/v1/responses", "/mcp"),
     "/reset": ("/step", "/close"),
 }
 _BEGINS = ("/seed_session", "/reset", "/run", "/v1/responses", "/verify")
@@ -373,13 +406,18 @@ def _responses(method: str, label: str, token: bool) -> Json:
     else:
         json = {"application/json": {"schema": _REPLIES[label]}}
         made["200"] = {"description": "Done.", "content": json}
+    if label == "/mcp":
+        made["202"] = {"description": "It was a notification."}
     if label in _BEGINS and label != "/run":
         header = {"description": "Carries the session.", "schema": {"type": "string"}}
         made["200"]["headers"] = {"set-cookie": header}
         if label in _LEADS_TO:
             made["200"]["headers"]["athlos-session"] = header
     for status in _statuses(method, label, token):
-        json = {"application/json": {"schema": {"$ref": f"{_REF}Error"}}}
+        schema: Json = {"$ref": f"{_REF}Error"}
+        if label == "/mcp":
+            schema = {"anyOf": [schema, {"$ref": f"{_REF}RpcReply"}]}
+        json = {"application/json": {"schema": schema}}
         if label == "tool" and status in (404, 409):
             json["text/plain"] = {"schema": {"type": "string"}}
         made[str(status)] = {"description": _STATUS[status], "content": json}

@@ -60,6 +60,7 @@ class Options(Struct, kw_only=True):
         max_body: Bytes of a request.
         drain: Seconds that attempts may go on when the server is told to end.
         workers: Processes.
+        sandbox: Where sandboxes come from, for environments that ask for them.
 
     Raises:
         ConfigError: A number makes no sense.
@@ -79,6 +80,7 @@ class Options(Struct, kw_only=True):
     max_body: int = 32 << 20
     drain: float = 30.0
     workers: int = 1
+    sandbox: str = "auto"
 
     def __post_init__(self) -> None:
         if not self.environments:

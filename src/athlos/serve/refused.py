@@ -9,7 +9,7 @@ import msgspec
 from athlos.errors import AthlosError
 from athlos.types import Failure
 
-__all__ = ["Refused", "refused"]
+__all__ = ["Refused", "refused", "timed_out"]
 
 # By failure class. All else is 500: somebody's code failed, and nothing was scored.
 _STATUS = {
@@ -55,13 +55,17 @@ class Refused(Exception):
         self.retryable = retryable
         self.headers = headers
 
+    def facts(self) -> dict[str, Any]:
+        """What happened, for a program."""
+        found: dict[str, Any] = {"code": self.code}
+        if self.failure_class:
+            found["failure_class"] = self.failure_class
+        found["retryable"] = self.retryable
+        return found
+
     def body(self) -> bytes:
         """As it goes over the wire."""
-        error: dict[str, Any] = {"code": self.code, "message": self.message}
-        if self.failure_class:
-            error["failure_class"] = self.failure_class
-        error["retryable"] = self.retryable
-        return msgspec.json.encode({"error": error})
+        return msgspec.json.encode({"error": {"message": self.message, **self.facts()}})
 
 
 def refused(error: AthlosError | Failure) -> Refused:
@@ -74,3 +78,11 @@ def refused(error: AthlosError | Failure) -> Refused:
         failure_class=kind,
         retryable=error.retryable,
     )
+
+
+def timed_out(seconds: float | None) -> Refused:
+    """The refusal of a request that took longer than it may."""
+    return Refused(
+        504, "timeout", f"it took longer than {seconds:g} s", failure_class="timeout",
+        retryable=True,
+    )  # fmt: skip

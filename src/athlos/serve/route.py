@@ -25,6 +25,7 @@ class Request(NamedTuple):
         keyed: Whether a client that lost the reply will ask for it again.
         receive: Tells when the client goes away.
         path: As it was asked for.
+        guest: Whether the session itself let it in, and not the server's token.
     """
 
     body: bytes
@@ -33,6 +34,7 @@ class Request(NamedTuple):
     keyed: bool
     receive: Receive
     path: str = ""
+    guest: bool = False
 
 
 Handler = Callable[[Request], Awaitable[Answered]]

@@ -112,8 +112,8 @@ def read_fields(body: bytes) -> Fields:
 
 
 def signature(fields: Fields) -> dict[str, int]:
-    """What tells whether two requests say the same."""
-    return {name: hash(bytes(raw)) for name, raw in fields.items()}
+    """What tells whether two requests have the same row."""
+    return {name: hash(bytes(raw)) for name, raw in fields.items() if name != RESPONSE}
 
 
 def read_value(raw: Raw | bytes, name: str) -> Any:
@@ -169,7 +169,7 @@ def read_answer(fields: Fields) -> Answer:
     try:
         given = _response(raw)
         items = [item for item in given.output if item.get("type", "message") in _ITEMS]
-        messages = list(read_items(items, where="`response.output`"))
+        messages = list(read_items(items, where="`response.output`", keep_blocks=True))
         usage = _usage(given.usage or {})
     except ConfigError as error:
         raise Refused(422, "invalid_response", error.message[:_LONGEST]) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -15,31 +14,35 @@ __all__ = ["extra", "scored", "text"]
 
 _KEPT = frozenset({PARAMS, RESPONSE, "verifier_metadata", "agent_ref"})
 _encode = msgspec.json.Encoder().encode
+_fields = msgspec.json.Decoder(Fields).decode
 
 
-def extra(rollout: Rollout) -> dict[str, Any]:
-    """What scoring adds to a row; numbers stand on the top level, where aggregation finds them."""
+def extra(rollout: Rollout) -> bytes:
+    """What scoring adds to a row, as JSON.
+
+    Numbers stand on the top level, where aggregation finds them.
+    """
     found: dict[str, Any] = {}
     for source in (rollout.extra, rollout.metrics, rollout.rewards):
         for name, value in source.items():
             if name not in _KEPT and not name.startswith("_ng_"):
                 found[name] = value
-    if rollout.extra:
-        try:
-            _encode(rollout.extra)
-        except (TypeError, ValueError, RecursionError):
-            for name in rollout.extra:  # an author may keep anything there
-                found.pop(name, None)
     found["status"] = rollout.status
     found["stop_reason"] = rollout.stop_reason
     found["reward_components"] = rollout.rewards
     found["reward"] = rollout.reward
-    return found
+    try:
+        return _encode(found)
+    except (TypeError, ValueError, RecursionError):
+        if not rollout.extra:
+            raise
+        # an author may keep anything there
+        return extra(msgspec.structs.replace(rollout, extra={}))
 
 
-def scored(fields: Fields, added: Mapping[str, Any], session: str) -> Answered:
+def scored(fields: Fields, added: bytes, session: str) -> Answered:
     """The request's fields as they came, and what was added."""
-    return Answered(200, _encode({**fields, **added}), session=session)
+    return Answered(200, _encode({**fields, **_fields(added)}), session=session)
 
 
 def text(messages: list[Message]) -> str | None:

@@ -139,6 +139,7 @@ class Server:
                     env.make_config(given.settings), prefix=prefix, sessions=self.sessions,
                     replays=self._replays, models=models, policies=self._policies, loop=loop,
                     seed=options.seed, deadline=options.deadline, timeout=options.timeout,
+                    sandbox=options.sandbox, cap=-(-options.max_sessions // options.workers),
                 )
             )  # fmt: skip
         return mounts

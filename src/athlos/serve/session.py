@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -25,9 +25,23 @@ from athlos.serve.walk import walk
 from athlos.tools import Tool
 from athlos.types import Failure, Message, Rollout
 
-__all__ = ["Elsewhere", "Router", "Session"]
+__all__ = ["Called", "Elsewhere", "Router", "Session"]
 
 _OVER = "Error: the attempt is over; no further tool can be called."
+
+
+class Called(NamedTuple):
+    """What came of a call of a tool.
+
+    Attributes:
+        text: What the model is told.
+        status: To tell it with.
+        failed: Whether the call failed.
+    """
+
+    text: str
+    status: int
+    failed: bool
 
 
 class Elsewhere:
@@ -102,8 +116,8 @@ class Session:
         self._job.id = name
         self._router = router
         router.sessions[name] = self
-        self.settled = loop.create_task(attempts.run(self._job))
-        self.settled.add_done_callback(self._ended)
+        self.settled = loop.create_task(self._attempt(attempts))
+        self.settled.add_done_callback(self._settle)
         self.seed: dict[str, int] | None = None
         self._waiting: list[asyncio.Future[None]] = []
 
@@ -135,7 +149,18 @@ class Session:
         else:
             self.opening = list(rollout.messages)
 
-    def _ended(self, settled: asyncio.Task[Rollout | Failure]) -> None:
+    async def _attempt(self, attempts: Attempts) -> Rollout | Failure:
+        try:
+            return await attempts.run(self._job)
+        finally:
+            self._end()  # now, and not after the next turn of the loop
+
+    def _settle(self, settled: asyncio.Task[Rollout | Failure]) -> None:
+        if self.name in self._router.sessions:
+            self._end()  # it was cancelled before it began
+
+    def _end(self) -> None:
+        """The attempt is over; whoever waits for that goes on when it is settled."""
         del self._router.sessions[self.name]
         for waiting in (self._open, *self._waiting):
             if not waiting.done():
@@ -162,12 +187,13 @@ class Session:
         """Whether nothing more can be asked of it."""
         return self._sealed or self.settled.done()
 
-    def offers(self, name: str) -> bool:
-        """Whether the task has such a tool."""
-        return name in self._tools
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        """Those that the task has."""
+        return self._tools
 
-    async def call(self, name: str, arguments: str) -> tuple[str, int]:
-        """Runs a tool: what the model is told, and the status to tell it with.
+    async def call(self, name: str, arguments: str) -> Called:
+        """Runs a tool.
 
         Raises:
             Refused: The attempt is over.
@@ -193,11 +219,11 @@ class Session:
         finally:
             self._done()
 
-    async def _call(self, name: str, arguments: str) -> tuple[str, int]:
+    async def _call(self, name: str, arguments: str) -> Called:
         env = self.env
         assert env is not None
         if env.done:
-            return _OVER, 409
+            return Called(_OVER, 409, True)
         try:
             text, failed = await execute(env, self._tools, name, arguments)
         except AthlosError as error:
@@ -209,7 +235,7 @@ class Session:
             raise self.failed()
         self.executed += 1
         self.errors += failed
-        return text, 200 if name in self._tools else 404
+        return Called(text, 200 if name in self._tools else 404, failed)
 
     async def score(self, answer: Answer, row: Row) -> Rollout:
         """Ends the attempt with its reward.

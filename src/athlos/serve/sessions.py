@@ -8,7 +8,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -23,19 +23,19 @@ _REMEMBERED = 4  # times the cap
 S = TypeVar("S", bound=Session)
 
 
-class Closed(Struct):
-    """What is kept of a session that is over.
+class Closed(Struct, gc=False):
+    """What is kept of a session that is over: little, for there are many.
 
     Attributes:
         why: For a client that comes back to it.
-        signed: Of the request that scored it.
-        extra: Fields that scoring added to that request, so that it can be answered again.
+        signed: Of the body of the request that scored it.
+        added: Fields, as JSON, that scoring added to it, so that it can be answered again.
         failure: What the client was told, if the attempt failed.
     """
 
     why: str
-    signed: dict[str, int] | None = None
-    extra: dict[str, Any] = {}
+    signed: int | None = None
+    added: bytes = b""
     failure: Refused | None = None
 
 

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from athlos.agents.base import Chat
 from athlos.agents.tool_loop import take_turn
 from athlos.agents.tools import run_tools
@@ -59,7 +61,7 @@ class Replay:
             if message.tool_calls:
                 said = _tool_replies(self._answer.messages, place + 1)
                 for reply in await run_tools(env, tools, message.tool_calls, rollout):
-                    if said.get(reply.tool_call_id, reply.text) != reply.text:
+                    if not _same_reply(said.get(reply.tool_call_id, reply.text), reply.text):
                         raise Diverged(
                             "a tool answers otherwise than `response.output` says: what it knows "
                             "is in a session; POST /verify with that session"
@@ -153,6 +155,16 @@ def _cut(answer: Answer) -> Message | None:
 
 def _only_thought(message: Message) -> bool:
     return not message.text and not message.tool_calls and bool(message.reasoning_content)
+
+
+def _same_reply(one: str, other: str) -> bool:
+    """Whether two texts of a tool are the same, or the same JSON."""
+    if one == other:
+        return True
+    try:
+        return bool(msgspec.json.decode(one) == msgspec.json.decode(other))
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return False
 
 
 def _tool_replies(messages: list[Message], place: int) -> dict[str | None, str]:

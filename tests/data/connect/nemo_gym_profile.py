@@ -23,5 +23,6 @@ for row in rows:
 for row in inputs:
     BaseRunRequest.model_validate(row)
 profiler = RewardProfiler()
-groups, agents = map(profiler.prepare_for_serialization, profiler.profile_from_data(inputs, rows))
+profiled = profiler.profile_from_data(inputs, rows)  # since 0.7 with figures over repeats, too
+groups, agents = map(profiler.prepare_for_serialization, profiled[:2])
 print(json.dumps({"groups": groups, "agents": agents}))

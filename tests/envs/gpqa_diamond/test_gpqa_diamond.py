@@ -7,7 +7,8 @@ from itertools import islice
 from tests.envs.golden import play, reward
 
 import athlos
-from athlos.envs.gpqa_diamond.questions import TOPICS, Question, question
+from athlos.envs.choosing import Question
+from athlos.envs.gpqa_diamond.questions import TOPICS, question
 from athlos.rows import row_to_task
 
 OPTIONS = [{"A": "red"}, {"B": "green"}, {"C": "blue"}, {"D": None}]

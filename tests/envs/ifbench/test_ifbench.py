@@ -86,7 +86,7 @@ def test_the_sample_answer_scores_and_neither_the_prompt_nor_useless_answers_do(
 
 def test_levels_and_splits():
     env = athlos.load("ifbench")
-    with pytest.raises(ConfigError, match="level must be 1 or 2"):
+    with pytest.raises(ConfigError, match="no level 3"):
         list(env.tasks(env.make_config({"level": 3}), "test"))
     config = env.make_config({"size": 200})
     train, test = ({t.prompt for t in env.tasks(config, split)} for split in ("train", "test"))

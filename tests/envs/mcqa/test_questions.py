@@ -4,7 +4,8 @@ from math import prod
 
 import pytest
 
-from athlos.envs.mcqa.questions import TOPICS, Question, question
+from athlos.envs.choosing import Question
+from athlos.envs.mcqa.questions import TOPICS, question
 from athlos.scoring import extract_choice, score_choice
 
 SEEDS = range(1500)

@@ -10,7 +10,7 @@ from athlos import Environment, Rollout, Task, reward
 from athlos.envs.calendar.grading import grade
 from athlos.envs.calendar.requests import LEVELS, calendar_request
 from athlos.envs.levels import seeds_and_levels
-from athlos.envs.said import last_text
+from athlos.envs.said import first_block
 
 
 class Calendar(Environment):
@@ -57,6 +57,6 @@ class Calendar(Environment):
     @reward
     def correct(self, rollout: Rollout) -> float:
         """1 if the answer's list has exactly the events expected, all within their limits."""
-        reason = grade(last_text(rollout), self.task.info["exp_cal_state"])
+        reason = grade(first_block(rollout), self.task.info["exp_cal_state"])
         rollout.extra["reason"] = reason
         return float(reason == "pass")

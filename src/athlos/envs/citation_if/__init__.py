@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Rollout, Task, reward
@@ -20,6 +21,9 @@ class CitationIf(SingleStep):
     """Answer a question and cite the documents that say so."""
 
     version = "1"
+    check_exceptions: ClassVar[Mapping[str, str]] = {
+        "attack.think_tags": "all text is read, as elsewhere; a server can keep thoughts out of it",
+    }
 
     class Config(BaseConfig):
         """Settings.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Environment, Rollout, Task, reward
@@ -17,6 +17,9 @@ class FormatVerification(Environment):
     """Write a text in the form that is asked for."""
 
     version = "1"
+    check_exceptions: ClassVar[Mapping[str, str]] = {
+        "attack.think_tags": "all text is read, as elsewhere; a server can keep thoughts out of it",
+    }
 
     class Config(BaseConfig):
         """Settings.

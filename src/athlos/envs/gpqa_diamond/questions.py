@@ -5,29 +5,14 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from random import Random
 
+from athlos.envs.choosing import Question
 from athlos.envs.seeds import draw
 
-__all__ = ["TOPICS", "Question", "question"]
+__all__ = ["TOPICS", "question"]
 
 LETTERS = "ABCD"
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One question, its options and the letter of the right one."""
-
-    question: str
-    """The text to show, without the options."""
-    options: dict[str, str]
-    """Letter -> text, A to D; no two texts are the same."""
-    answer: str
-    """The letter of the right option."""
-    topic: str
-    """The family it comes from, one of `TOPICS`."""
-
 
 # Question, right value, values that usual slips lead to, unit.
 _Draft = tuple[str, float, list[float], str]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal, cast
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Literal, cast
 
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Environment, Rollout, Task, metric, reward
@@ -30,6 +30,9 @@ class HotpotqaQa(Environment):
     """Answer a question from several paragraphs."""
 
     version = "1"
+    check_exceptions: ClassVar[Mapping[str, str]] = {
+        "attack.think_tags": "all text is read, as elsewhere; a server can keep thoughts out of it",
+    }
 
     class Config(BaseConfig):
         """Settings.

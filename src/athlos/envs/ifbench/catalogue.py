@@ -82,7 +82,7 @@ def _names(rng: Random, _: str) -> Directive:
 
 
 def _numbers(rng: Random, _: str) -> Directive:
-    count = rng.randint(3, 9)
+    count = rng.randint(11, 19)  # a few stand in many a text
     return Directive(
         "count:numbers",
         f"Have exactly {count} numbers in it, in digits.",

@@ -25,6 +25,7 @@ class MathWithJudge(Environment):
         "attack.think_tags": "all text is read, as elsewhere; a server can keep thoughts out of it",
         "attack.echo": "an expression that is not worked out equals its value, as elsewhere",
         "attack.options": "the same: the prompt is echoed with them",
+        "attack.guesses": "of a list outside of boxes the library reads one number, as elsewhere",
         "attack.mention": "any number in the text is an answer if nothing else is, as elsewhere",
     }
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 from athlos import Config as BaseConfig
-from athlos import Environment, Rollout, Task, reward
+from athlos import Rollout, Task, reward
+from athlos.envs.choosing import Choosing, choice_tasks
 from athlos.envs.mcqa.questions import question
-from athlos.envs.seeds import split_seeds
-from athlos.envs.texts import drop_open_thought
-from athlos.scoring import GradingMode, extract_choice, score_choice
+from athlos.envs.texts import joined_text
+from athlos.scoring import GradingMode
 
 # no letter as an example: whoever repeats the prompt must not have answered
 _REQUEST = "Answer with the letter of the right option alone in a box: \\boxed{}."
 
 
-class Mcqa(Environment):
+class Mcqa(Choosing):
     """Choose the one right option."""
 
     version = "1"
@@ -38,30 +38,10 @@ class Mcqa(Environment):
     @classmethod
     def tasks(cls, config: Config, split: str) -> Iterator[Task]:
         """Generated questions; `train` and `test` have different seeds."""
-        for seed in split_seeds(split, config.size):
-            made = question(seed)
-            options = "\n".join(f"{letter}: {text}" for letter, text in made.options.items())
-            yield Task(
-                prompt=f"{made.question}\n\n{options}\n\n{_REQUEST}",
-                info={
-                    "options": [{letter: text} for letter, text in made.options.items()],
-                    "expected_answer": made.answer,
-                    "topic": made.topic,
-                },
-                id=f"question-{seed}",
-            )
+        return choice_tasks(question, "{letter}: {text}", _REQUEST, split, config.size)
 
     @reward
     def correct(self, rollout: Rollout) -> float:
         """1 if the chosen letter is the right one."""
-        info = self.task.info
-        template: dict[str, Any] = info.get("template_metadata") or {}
-        choice = extract_choice(
-            drop_open_thought(rollout.completion),
-            info.get("options"),
-            cast(GradingMode, info.get("grading_mode") or self.config.grading_mode),
-            output_regex=template.get("output_regex"),
-            answer_prefix=template.get("answer_prefix"),
-        )
-        rollout.extra["extracted_answer"] = choice
-        return score_choice(str(info["expected_answer"]), choice)
+        mode = cast(GradingMode, self.task.info.get("grading_mode") or self.config.grading_mode)
+        return self.choose(rollout, joined_text(rollout), mode)

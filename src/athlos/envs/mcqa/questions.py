@@ -5,27 +5,13 @@ same seed gives the same question on every machine.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
 from string import ascii_uppercase
 
-__all__ = ["TOPICS", "Question", "question"]
+from athlos.envs.choosing import Question
 
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One question, its options and the letter of the right one."""
-
-    question: str
-    """The text to show, without the options."""
-    options: dict[str, str]
-    """Letter -> text, letters from A on; no two texts are the same but for case and spaces."""
-    answer: str
-    """The letter of the right option."""
-    topic: str
-    """The family it comes from, one of `TOPICS`."""
-
+__all__ = ["TOPICS", "question"]
 
 # Question, right option, wrong options (at least three).
 _Draft = tuple[str, str, list[str]]

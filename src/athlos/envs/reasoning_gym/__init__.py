@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Environment, Rollout, Task, reward
 from athlos.envs.seeds import split_seeds
-from athlos.envs.texts import drop_open_thought
+from athlos.envs.texts import all_text
 from athlos.scoring.reasoning_gym import score_answer
 from athlos.scoring.tagged import tagged_answer
+
+# Verification needs it: imported here so that it is missed when the environment is loaded, and so
+# that a worker process has it before the clock of its first verification runs.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", SyntaxWarning)  # of one of its dependencies
+    from reasoning_gym.factory import DATASETS
 
 _FORMAT = "Put your final answer between <answer> and </answer>."
 _DATASETS = (
     "basic_arithmetic", "chain_sum", "leg_counting", "gcd", "lcm", "prime_factorization",
-    "base_conversion", "number_sorting", "spell_backward", "word_sorting", "caesar_cipher",
+    "base_conversion", "number_sorting", "word_sequence_reversal", "word_sorting", "caesar_cipher",
     "simple_equations", "count_bits", "fraction_simplification", "decimal_arithmetic",
     "letter_counting", "bitwise_arithmetic", "products",
 )  # fmt: skip
@@ -28,8 +34,7 @@ class ReasoningGym(Environment):
 
     version = "1"
     check_exceptions: ClassVar[Mapping[str, str]] = {
-        "attack": "the library's own scorers, some of which give credit for what is nearly right",
-        "tasks": "the library's own generators, some of which have few tasks",
+        "attack.think_tags": "all text is read, as elsewhere; a server can keep thoughts out of it",
     }
 
     class Config(BaseConfig):
@@ -61,20 +66,15 @@ class ReasoningGym(Environment):
                 id=f"{name}-{seed}",
             )
 
-    @classmethod
-    @contextmanager
-    def shared(cls, config: Config) -> Iterator[dict[str, Any]]:
-        """Data sets that only score, by name."""
-        yield {}
-
     def oracle(self) -> str:
         """Gives the library's own answer."""
         return f"<answer>{self.task.info['answer']}</answer>"
 
-    @reward
+    # the scorers are the library's own, and some of them can be kept busy
+    @reward(process=True, timeout=20.0, on_timeout=0.0)
     def correct(self, rollout: Rollout) -> float:
         """The library's own score of the answer, 0 to 1; some data sets give partial credit."""
-        text = drop_open_thought(rollout.answer)
+        text = all_text(rollout)
         answer = tagged_answer(text)
         rollout.extra["extracted_answer"] = answer
         if not text.strip():
@@ -83,29 +83,17 @@ class ReasoningGym(Environment):
         name = str((info.get("metadata") or {}).get("source_dataset"))
         if "generated_seed" in info:  # a scorer needs its entry as the library made it, not as JSON
             dataset = _dataset(name, int(info["generated_seed"]))
-            entry = dataset[0]
-        else:
-            scorers: Any = self.shared
-            dataset = scorers[name] = scorers.get(name) or _dataset(name, 0)
-            entry = info
-        return score_answer(name, dataset, answer, entry)
+            return score_answer(name, dataset, answer, dataset[0])
+        return score_answer(name, _dataset(name, 0), answer, info)
 
 
+@lru_cache(maxsize=256)
 def _dataset(name: str, seed: int) -> Any:
     """A data set with one entry.
 
     Raises:
-        ConfigError: The library is missing, or has no such data set.
+        ConfigError: The library has no such data set.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # of one of its dependencies
-            from reasoning_gym.factory import DATASETS
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"reasoning_gym needs the library reasoning-gym: {error}",
-            hint="pip install 'athlos[reasoning-gym]'",
-        ) from error
     if name not in DATASETS or name == "composite":
         raise ConfigError(
             f"reasoning-gym has no data set {name!r:.100}",

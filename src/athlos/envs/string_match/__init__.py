@@ -9,7 +9,7 @@ from athlos import Config as BaseConfig
 from athlos import Environment, Rollout, Task, reward
 from athlos.envs.seeds import split_seeds
 from athlos.envs.string_match.questions import question
-from athlos.envs.texts import drop_open_thought
+from athlos.envs.texts import joined_text
 from athlos.scoring import ExtractionMode, extract_answer, score_string
 
 _REQUEST = "End with a line of the form: Final answer: ..."
@@ -56,7 +56,7 @@ class StringMatch(Environment):
         """1 if the answer is the expected one, 0.98 if it is a number within about one per cent."""
         info = self.task.info
         mode = cast(ExtractionMode, info.get("extraction_mode") or self.config.extraction_mode)
-        answer = extract_answer(drop_open_thought(rollout.completion), mode)
+        answer = extract_answer(joined_text(rollout), mode)
         rollout.extra["extracted_answer"] = answer
         return score_string(
             str(info["expected_answer"]),

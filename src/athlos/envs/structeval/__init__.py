@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Literal
 
 # XML needs it: missed when the environment is loaded, loaded before a first verification
 import xmltodict  # noqa: F401
@@ -20,6 +20,9 @@ class Structeval(Environment):
     """Write a document that has what is asked for."""
 
     version = "1"
+    check_exceptions: ClassVar[Mapping[str, str]] = {
+        "attack.think_tags": "all text is read, as elsewhere; a server can keep thoughts out of it",
+    }
 
     class Config(BaseConfig):
         """Settings.

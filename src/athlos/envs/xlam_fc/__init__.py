@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from athlos import Config as BaseConfig
 from athlos import Message, Rollout, Task, metric, reward
@@ -10,7 +11,9 @@ from athlos.envs.levels import seeds_and_levels
 from athlos.envs.said import calling, said_text, tool_uses
 from athlos.envs.single_step import SingleStep
 from athlos.envs.tool_requests import LEVELS, tool_request
+from athlos.envs.xlam_fc.bfcl import bfcl_tasks
 from athlos.scoring.calls import ToolUse, decode_arguments, matched_calls
+from athlos.scoring.possible_calls import possible_calls
 from athlos.scoring.thinking import is_unfinished_thought
 
 
@@ -23,16 +26,21 @@ class XlamFc(SingleStep):
         """Settings.
 
         Attributes:
-            size: Number of generated tasks.
-            level: 1 to 4: more calls, more tools; 0 takes them in turn.
+            size: Number of tasks; of BFCL, at most.
+            level: Of generated tasks, 1 to 4: more calls, more tools; 0 takes them in turn.
+            source: `generated`, or `bfcl`, those of the Berkeley Function Calling Leaderboard.
         """
 
         size: int = 400
         level: int = 0
+        source: Literal["generated", "bfcl"] = "generated"
 
     @classmethod
     def tasks(cls, config: Config, split: str) -> Iterator[Task]:
         """Generated requests; `train` and `test` have different seeds."""
+        if config.source == "bfcl":
+            yield from bfcl_tasks(split, config.size)
+            return
         for seed, level in seeds_and_levels(split, config.size, config.level, LEVELS):
             made = tool_request("xlam_fc", seed, level)
             yield Task(
@@ -61,6 +69,10 @@ class XlamFc(SingleStep):
         ]
         if is_unfinished_thought(said_text(rollout)):
             return 0.0
+        if (possible := self.task.info.get("possible_answers")) is not None:
+            tools = self.task.info.get("tools") or ()
+            parameters = {tool["name"]: tool["parameters"] for tool in tools}
+            return float(possible_calls(possible, made, parameters))
         return float(matched_calls(expected, made) == len(expected) == len(made))
 
     @metric

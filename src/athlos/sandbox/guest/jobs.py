@@ -200,7 +200,8 @@ class Guest:
             else:
                 prctl(SUBREAPER, 1)
             os.makedirs(self.work, exist_ok=True)  # earlier programs may have spoilt it
-            os.chmod(self.work, 0o755)  # noqa: S103 - programs are one user
+            with contextlib.suppress(PermissionError):  # a container's own, which nobody can spoil
+                os.chmod(self.work, 0o755)  # noqa: S103 - programs are one user
             pid = os.fork()
             if pid == 0:
                 return self.confine(fds, status)

@@ -1,0 +1,292 @@
+"""A run as data for training on text: conversations to imitate, pairs, or answers with a label.
+
+The rows are what TRL's trainers take, and NeMo AutoModel's and Megatron-Bridge's chat data sets:
+messages as OpenAI has them, and `tools` as JSON text, because a column that holds schemas of
+different tools would get every field of all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from athlos.errors import ConfigError
+from athlos.runs.read import read_records, read_run
+from athlos.runs.spec import RunSpec
+from athlos.types import Message, Rollout, Task
+
+__all__ = [
+    "KINDS",
+    "DatasetFormat",
+    "DpoRow",
+    "KtoRow",
+    "Offered",
+    "Rows",
+    "Selection",
+    "SftRow",
+    "write_card",
+]
+
+DatasetFormat = Literal["sft", "dpo", "kto"]
+
+_encode = msgspec.json.encode
+
+
+class SftRow(Struct, kw_only=True, omit_defaults=True):
+    """A conversation to imitate; it ends with an answer of the model's."""
+
+    messages: list[Message]
+    tools: str | None = None
+    rollout_id: str
+    task_id: str
+    reward: float
+
+
+class DpoRow(Struct, kw_only=True, omit_defaults=True):
+    """Two ways on from the same messages, of which one earned more."""
+
+    prompt: list[Message]
+    chosen: list[Message]
+    rejected: list[Message]
+    tools: str | None = None
+    task_id: str
+    chosen_id: str
+    rejected_id: str
+    chosen_reward: float
+    rejected_reward: float
+
+
+class KtoRow(Struct, kw_only=True, omit_defaults=True):
+    """A way on from the messages, and whether it was good enough."""
+
+    prompt: list[Message]
+    completion: list[Message]
+    label: bool
+    tools: str | None = None
+    rollout_id: str
+    task_id: str
+    reward: float
+
+
+KINDS: dict[DatasetFormat, type[SftRow | DpoRow | KtoRow]] = {
+    "sft": SftRow,
+    "dpo": DpoRow,
+    "kto": KtoRow,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which rollouts become rows.
+
+    Attributes:
+        min_reward: `sft` takes those that earned at least this; `kto` labels them as good. None is
+            the threshold at which the environment counts an attempt as passed.
+        best_of: `sft` takes at most so many of a group, the best; None takes all.
+        margin: `dpo` takes pairs whose rewards differ by at least this, and differ at all.
+        pairs: `dpo` takes at most so many pairs of a group, those that differ most first.
+        truncated: Whether an attempt that a limit ended may be imitated, chosen or labelled good.
+        distinct: Whether an answer that was there before, to the same messages, is left out.
+
+    Raises:
+        ConfigError: A number makes no sense.
+    """
+
+    min_reward: float | None = None
+    best_of: int | None = None
+    margin: float = 0.0
+    pairs: int = 1
+    truncated: bool = False
+    distinct: bool = False
+
+    def __post_init__(self) -> None:
+        for name, least in (("best_of", 1), ("pairs", 1), ("margin", 0)):
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise ConfigError(f"{name} must be at least {least}, not {value}")
+
+
+class Offered:
+    """The tools that the model was offered in a rollout.
+
+    Args:
+        spec: Of the run; None if it has none.
+        run: Its folder.
+    """
+
+    def __init__(self, spec: RunSpec | None, run: Path) -> None:
+        self._all = spec.environment.tools if spec is not None else []
+        self._some: dict[str, list[str]] = {}
+        if self._all:
+            for task in read_records(run, "tasks.jsonl", Task):
+                if task.tools is not None:
+                    self._some[task.id] = task.tools
+
+    def of(self, rollout: Rollout) -> str | None:
+        """As JSON text; None if there were none. What a kept request says wins."""
+        for call in rollout.calls:
+            request = msgspec.json.decode(call.request)
+            if isinstance(request, Mapping) and request.get("tools"):
+                return _encode(request["tools"]).decode()
+        names = self._some.get(rollout.task_id)
+        tools = [tool for tool in self._all if names is None or tool["function"]["name"] in names]
+        return _encode(tools).decode() if tools else None
+
+
+class _Told(Struct):
+    """A rollout as an opening and what followed it, up to the last answer."""
+
+    rollout: Rollout
+    prompt: list[Message]
+    completion: list[Message]
+    tools: str | None
+
+
+class Rows:
+    """Makes rows of groups, one after another.
+
+    Attributes:
+        left_out: Rollouts that are in no row, by reason.
+    """
+
+    def __init__(
+        self, form: DatasetFormat, select: Selection, offered: Offered, threshold: float
+    ) -> None:
+        self.left_out: Counter[str] = Counter()
+        self._form = form
+        self._select = select
+        self._offered = offered
+        self._least = threshold if select.min_reward is None else select.min_reward
+        self._seen: set[bytes] = set()
+
+    def of(self, group: Sequence[Rollout]) -> Iterator[SftRow | DpoRow | KtoRow]:
+        """The rows of a group."""
+        told = [one for rollout in group if (one := self._told(rollout)) is not None]
+        if self._form == "sft":
+            return self._sft(told)
+        if self._form == "dpo":
+            return self._dpo(told)
+        return self._kto(told)
+
+    def _told(self, rollout: Rollout) -> _Told | None:
+        messages = rollout.messages
+        end = len(messages)
+        while end and messages[end - 1].role != "assistant":
+            end -= 1
+        opening = _opening(rollout)
+        if opening >= end:
+            self.left_out["no answer"] += 1
+            return None
+        tools = self._offered.of(rollout)
+        one = _Told(rollout, messages[:opening], messages[opening:end], tools)
+        if self._select.distinct:
+            key = hashlib.blake2b(_encode((messages[:end], tools)), digest_size=16).digest()
+            if key in self._seen:
+                self.left_out["duplicate"] += 1
+                return None
+            self._seen.add(key)
+        return one
+
+    def _is_cut(self, rollout: Rollout) -> bool:
+        return rollout.status == "truncated" and not self._select.truncated
+
+    def _sft(self, group: list[_Told]) -> Iterator[SftRow]:
+        good = []
+        for one in group:
+            if self._is_cut(one.rollout):
+                self.left_out["truncated"] += 1
+            elif one.rollout.reward < self._least:
+                self.left_out["reward"] += 1
+            else:
+                good.append(one)
+        best = sorted(good, key=lambda one: -one.rollout.reward)[: self._select.best_of]
+        self.left_out["not the best"] += len(good) - len(best)
+        for one in best:
+            yield SftRow(
+                messages=[*one.prompt, *one.completion],
+                tools=one.tools,
+                rollout_id=one.rollout.id,
+                task_id=one.rollout.task_id,
+                reward=one.rollout.reward,
+            )
+
+    def _dpo(self, group: list[_Told]) -> Iterator[DpoRow]:
+        ordered = sorted(group, key=lambda one: -one.rollout.reward)
+        found = [
+            (better, worse)
+            for better, worse in combinations(ordered, 2)
+            if _gap(better, worse) > 0
+            and _gap(better, worse) >= self._select.margin
+            and not self._is_cut(better.rollout)
+            and (better.prompt, better.tools) == (worse.prompt, worse.tools)
+        ]
+        taken = heapq.nlargest(self._select.pairs, found, key=lambda pair: _gap(*pair))
+        used = {one.rollout.id for pair in taken for one in pair}
+        self.left_out["no pair"] += len(group) - len(used)
+        for better, worse in taken:
+            yield DpoRow(
+                prompt=better.prompt,
+                chosen=better.completion,
+                rejected=worse.completion,
+                tools=better.tools,
+                task_id=better.rollout.task_id,
+                chosen_id=better.rollout.id,
+                rejected_id=worse.rollout.id,
+                chosen_reward=better.rollout.reward,
+                rejected_reward=worse.rollout.reward,
+            )
+
+    def _kto(self, group: list[_Told]) -> Iterator[KtoRow]:
+        for one in group:
+            good = one.rollout.reward >= self._least
+            if good and self._is_cut(one.rollout):
+                self.left_out["truncated"] += 1
+                continue
+            yield KtoRow(
+                prompt=one.prompt,
+                completion=one.completion,
+                label=good,
+                tools=one.tools,
+                rollout_id=one.rollout.id,
+                task_id=one.rollout.task_id,
+                reward=one.rollout.reward,
+            )
+
+
+def _gap(better: _Told, worse: _Told) -> float:
+    return better.rollout.reward - worse.rollout.reward
+
+
+def _opening(rollout: Rollout) -> int:
+    """How many messages there were before the model said anything."""
+    for call in rollout.calls:
+        if not call.lineage and call.prompt_messages:
+            return call.prompt_messages
+    roles = [message.role for message in rollout.messages]
+    return roles.index("assistant") if "assistant" in roles else len(roles)
+
+
+def write_card(folder: Path, form: str, run: Path, rows: int) -> None:
+    """Writes the README.md by which Hugging Face's `datasets` finds the table of the folder."""
+    lines = [
+        "---", "configs:", "- config_name: default", "  data_files: train.parquet", "---",
+        "", f"# {form}: {rows:,} rows", "",
+    ]  # fmt: skip
+    if (run / "run.json").exists():
+        spec = read_run(run).spec
+        lines += [
+            f"Made by `athlos export` of rollouts of `{spec.environment.name}` "
+            f"{spec.environment.version} (digest `{spec.environment.digest}`, split "
+            f"`{spec.split}`) by the model `{spec.model.name}`.",
+            "",
+        ]
+    (folder / "README.md").write_text("\n".join(lines))

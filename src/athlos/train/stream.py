@@ -1,0 +1,342 @@
+"""A run as a stream of batches: what every trainer's adapter sits on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, suppress
+from types import TracebackType
+from typing import Self
+
+from athlos.engine import Collection, Group
+from athlos.errors import AthlosError, ConfigError
+from athlos.timeouts import time_limit
+from athlos.train.acks import Acks, waiting_groups
+from athlos.train.projection import Batch, Projection, TrainingGroup
+from athlos.types import Task
+
+__all__ = ["Stream", "StreamError"]
+
+
+class StreamError(AthlosError, TimeoutError):
+    """No batch, group or pause came about in time; the message says what there was instead."""
+
+    retryable = True
+
+
+class Stream:
+    """Batches of scored groups, made while the weights change.
+
+        collection = athlos.collect(env, model, samples=8, groups=GroupPolicy(max_staleness=1))
+        async with Stream(collection, batch=32) as stream:
+            async for batch in stream:
+                ...                               # train on batch.sequences
+                stream.ack(batch)
+                async with stream.update():       # no call is under way in here
+                    ...                           # load the weights
+
+    The collection decides which attempts are made, how many at once, and which groups are left
+    out; it goes on while the trainer works, until as many groups wait as its concurrency has room
+    for. A collection whose tasks are a `Feed` has no batches: `attempt` makes a group of a task
+    that the trainer chose.
+
+    Args:
+        collection: Not begun yet. If it has a run folder, acknowledged groups are noted there.
+        batch: Groups in a batch; the last one may have fewer.
+        least: Hand a batch out when it has so many groups and no other came for `linger` seconds;
+            None waits for all of them.
+        linger: Seconds.
+        projection: How groups become sequences and advantages.
+        version: Of the weights that the policy begins with.
+        patience: Seconds that `next`, `attempt` and `pause` may take, if not said otherwise.
+
+    Attributes:
+        handed_out: Batches up to now.
+        dropped: Groups that were left out, by reason: those of the collection, and `acknowledged`
+            if an earlier part of the run had trained on it.
+
+    Raises:
+        ConfigError: The arguments make no sense.
+    """
+
+    def __init__(
+        self,
+        collection: Collection,
+        *,
+        batch: int = 32,
+        least: int | None = None,
+        linger: float = 0.0,
+        projection: Projection | None = None,
+        version: int = 0,
+        patience: float = 3600.0,
+    ) -> None:
+        if batch < 1 or not 1 <= (least or batch) <= batch:
+            raise ConfigError(f"a batch of {batch} groups, of which {least} are enough")
+        self.collection = collection
+        self.projection = projection or Projection()
+        self.patience = patience
+        self.handed_out = 0
+        self._size, self._least, self._linger = batch, least or batch, linger
+        self._own: Counter[str] = Counter()
+        self._samples = collection.spec.samples
+        self._width = collection.spec.group_width or self._samples
+        self._acks = Acks(collection.out)
+        self._groups: deque[TrainingGroup] = deque()  # taken, and in no batch yet
+        self._raw: deque[Group] = deque()  # beside each its origin
+        self._arrived, self._room = asyncio.Event(), asyncio.Event()
+        self._asked: dict[int, deque[asyncio.Future[Group]]] = {}
+        self._pump: asyncio.Task[None] | None = None
+        collection.resume(version)
+
+    @property
+    def version(self) -> int:
+        """Of the policy's weights now."""
+        return self.collection.version or 0
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Groups that were left out, by reason."""
+        return dict(Counter(self.collection.dropped) + self._own)
+
+    async def next(self, within: float | None = None) -> Batch | None:
+        """The next batch; None if the run has come to its end.
+
+        What was gathered when it runs out of time is in the next batch.
+
+        Raises:
+            StreamError: There is none after `within` seconds.
+            ConfigError: The run cannot go on, or was asked for single tasks.
+        """
+        if self.collection.feed is not None:
+            raise ConfigError("the tasks of this run are fed: it has groups and no batches",
+                              hint="Call attempt().")  # fmt: skip
+        self._begin()
+        try:
+            with time_limit(self.patience if within is None else within):
+                await self._gather()
+        except TimeoutError as error:
+            raise self._late("no batch") from error
+        if not self._groups:
+            return None
+        count = min(self._size, len(self._groups))
+        groups = [self._groups.popleft() for _ in range(count)]
+        for _ in range(count):
+            self._raw.popleft()
+        self._room.set()
+        batch = Batch(self.handed_out, groups, self.collection.version)
+        self.handed_out += 1
+        return batch
+
+    def __aiter__(self) -> AsyncIterator[Batch]:
+        return self
+
+    async def __anext__(self) -> Batch:
+        batch = await self.next()
+        if batch is None:
+            raise StopAsyncIteration
+        return batch
+
+    async def attempt(self, task: Task, within: float | None = None) -> TrainingGroup:
+        """One group of a task that the trainer chose; it may have failures only.
+
+        Groups of several tasks are made at once if this is called for them at once.
+
+        Raises:
+            StreamError: It is not complete after `within` seconds.
+            ConfigError: The task is malformed, the collection has no `Feed`, or cannot go on.
+        """
+        feed = self.collection.feed
+        if feed is None:
+            raise ConfigError("the collection takes its own tasks", hint="tasks=Feed()")
+        pump = self._begin()
+        answer: asyncio.Future[Group] = asyncio.get_running_loop().create_future()
+        try:
+            with time_limit(self.patience if within is None else within):
+                await feed.opened.wait()
+                if pump.done():
+                    _look(pump)
+                number = feed.ask(task)
+                self._asked.setdefault(number, deque()).append(answer)
+                group = await answer
+        except TimeoutError as error:
+            raise self._late(f"no group of task {task.id!r}") from error
+        return self.projection.group(group, self._width)
+
+    def ack(self, batch: Batch) -> None:
+        """The trainer has trained on a batch, and will not ask for it again.
+
+        With a run folder, this is on the disk when it returns: a restart hands out again what was
+        complete and not acknowledged, if it is not too old by then, and never what was.
+        """
+        self._acks.add([group.key for group in batch.groups], self.collection.version)
+
+    async def pause(self, *, cancel: bool = False, within: float | None = None) -> None:
+        """Lets no call begin and returns when none is under way; see `Collection.pause`.
+
+        Raises:
+            StreamError: Calls were still under way after `within` seconds.
+        """
+        try:
+            with time_limit(self.patience if within is None else within):
+                await self.collection.pause(cancel=cancel)
+        except TimeoutError as error:
+            raise self._late("calls were still under way, no pause") from error
+
+    def resume(self, version: int | None = None) -> None:
+        """Lets calls go on, with the weights `version`; None if they did not change."""
+        self.collection.resume(version)
+
+    @asynccontextmanager
+    async def update(
+        self, version: int | None = None, *, cancel: bool = False, within: float | None = None
+    ) -> AsyncIterator[int]:
+        """A pause for an update of the weights, which gives their new version.
+
+        If the update fails, the stream stays paused: nobody knows which weights the servers have.
+
+        Args:
+            version: The new one; one more than now by default.
+            cancel: Abort the calls under way, which are repeated with the new weights.
+            within: Seconds that the pause may take to come about.
+        """
+        version = self.version + 1 if version is None else version
+        await self.pause(cancel=cancel, within=within)
+        yield version
+        self.resume(version)
+
+    async def close(self) -> None:
+        """Gives up what is under way, which is recorded so. May be called twice."""
+        pump, self._pump = self._pump, None
+        if pump is not None:
+            pump.cancel()
+            with suppress(asyncio.CancelledError, AthlosError):
+                await pump
+        self._acks.close()
+
+    async def __aenter__(self) -> Self:
+        self._begin()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def _begin(self) -> asyncio.Task[None]:
+        if self._pump is None:
+            self._pump = asyncio.create_task(self._run())
+        return self._pump
+
+    async def _run(self) -> None:
+        """Takes groups from the collection: one more than are in a batch waits here at most."""
+        feed = self.collection.feed
+        fault: BaseException | None = None
+        try:
+            if feed is None and self.collection.out is not None:
+                for group in self._earlier():
+                    await self._offer(group)
+            async with aclosing(self.collection.groups()) as groups:
+                async for group in groups:
+                    if feed is None:
+                        await self._offer(group)
+                    elif asked := self._asked.get(group.number):
+                        answer = asked.popleft()
+                        if not answer.done():  # whoever asked may have given up
+                            answer.set_result(group)
+        except BaseException as error:
+            fault = error
+            raise
+        finally:
+            if feed is not None:
+                feed.close()
+                feed.opened.set()
+            if not isinstance(fault, AthlosError):
+                fault = AthlosError("the run ended before the group was complete")
+            for answer in [one for answers in self._asked.values() for one in answers]:
+                if not answer.done():
+                    answer.set_exception(fault)
+            self._arrived.set()
+
+    def _earlier(self) -> Iterator[Group]:
+        assert self.collection.out is not None
+        policy = self.collection.policy
+        for group in waiting_groups(self.collection.out, self._samples, self._width, self._acks):
+            group.rollouts = group.rollouts[: self._samples]
+            if self._is_old(group):
+                self._own["stale"] += 1
+            elif policy.drop_uniform and group.uniform:
+                self._own["uniform"] += 1
+            else:
+                yield group
+
+    def _is_old(self, group: Group) -> bool:
+        most, version = self.collection.policy.max_staleness, group.version
+        return most is not None and version is not None and not 0 <= self.version - version <= most
+
+    async def _offer(self, group: Group) -> None:
+        made = self.projection.group(group, self._width)
+        if made.key in self._acks.done:
+            self._own["acknowledged"] += 1
+            return
+        self._groups.append(made)
+        self._raw.append(group)
+        self._arrived.set()
+        while len(self._groups) > self._size:
+            self._room.clear()
+            await self._room.wait()
+
+    async def _gather(self) -> None:
+        """Waits until a batch is there, or all that will come."""
+        pump = self._pump
+        assert pump is not None
+        while True:
+            self._drop_stale()
+            if len(self._groups) >= self._size:
+                return
+            if pump.done():
+                _look(pump)
+                return
+            self._arrived.clear()
+            enough = len(self._groups) >= self._least and self._least < self._size
+            with suppress(TimeoutError), time_limit(self._linger if enough else None) as limit:
+                await self._arrived.wait()
+            if limit.expired:
+                return
+
+    def _drop_stale(self) -> None:
+        """The weights may have changed while groups waited here."""
+        for place in reversed(range(len(self._raw))):
+            group = self._raw[place]
+            if self.collection.is_stale(group):
+                del self._raw[place], self._groups[place]
+                self._own["stale"] += 1
+                self.collection.begin_again(group)
+                self._room.set()
+
+    def _late(self, what: str) -> StreamError:
+        run = self.collection
+        waits, why = run.waiting
+        said = [f"{len(self._groups)} of {self._size} groups are there"]
+        said += [f"{run.in_flight} attempts under way, {waits} calls waiting{why and f' ({why})'}"]
+        if run.preparing and run.started is None:
+            said = [f"still waiting for {run.preparing}"]
+        if run.failures:
+            last = run.failures[-1]
+            said.append(f"{len(run.failures)} failed, the last by {last.failure_class}: "
+                        f"{last.message:.300}")  # fmt: skip
+        if self.dropped:
+            said.append(
+                ", ".join(f"{n} groups dropped as {why}" for why, n in self.dropped.items())
+            )
+        return StreamError(f"{what} in time: {'; '.join(said)}")
+
+
+def _look(pump: asyncio.Task[None]) -> None:
+    """Raises what ended a run, if that was no good end."""
+    if pump.cancelled():
+        raise ConfigError("the stream was closed while somebody waited for it")
+    pump.result()
