@@ -140,10 +140,10 @@ def read_arguments():
     parser.add_argument("--out", type=Path, default=Path("runs/train-trl"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--warm-up", type=int, default=80, help="steps on the teacher's rollouts")
-    parser.add_argument("--steps", type=int, default=40, help="of GRPO")
-    parser.add_argument("--prompts", type=int, default=8, help="tasks in a step")
+    parser.add_argument("--steps", type=int, default=60, help="of GRPO")
+    parser.add_argument("--prompts", type=int, default=4, help="tasks in a step")
     parser.add_argument("--samples", type=int, default=8, help="rollouts of a task")
-    parser.add_argument("--learning-rate", type=float, default=5e-4)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument(
@@ -177,7 +177,7 @@ def main() -> None:
         lessons = collect_lessons(folder, out / f"seed-{options.seed}", options.seed)
         loss = warm_up(model, lessons, options.warm_up, options.seed)
         print(f"warm-up: {options.warm_up} steps, loss {loss:.2f} nats a token", flush=True)
-    before = measure(model, folder, 4)
+    before = measure(model, folder, 2)
     print(f"before: reward {before[0]:.3f} +- {before[1]:.3f}", flush=True)
     arguments = GRPOConfig(
         output_dir=str(out / f"seed-{options.seed}"),
@@ -209,7 +209,7 @@ def main() -> None:
             reward_funcs=rollouts.reward,
         )
         trainer.train()
-    after = measure(model, folder, 4)
+    after = measure(model, folder, 2)
     print(f"after: reward {after[0]:.3f} +- {after[1]:.3f}", flush=True)
     curve = [log["reward"] for log in trainer.state.log_history if "reward" in log]
     result = {"before": before, "after": after, "curve": curve}

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 WRITE = ROOT / "docs/environments/write.md"
 TRAFFIC = ROOT / "docs/traffic.md"
-TRAINING = ROOT / "docs/training.md"
+TRAINING = ROOT / "docs/training/index.md"
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
@@ -187,7 +187,7 @@ def test_the_options_of_the_documentation_are_those_of_the_command():
     there = set(re.findall(r"--([a-z][a-z-]*)", printed)) | {"env.KEY", "sampling.KEY"}
     shown = names(ROOT / "docs/running.md", "--")
     assert there - {"help", "env", "sampling", "env.KEY", "sampling.KEY"} <= shown
-    for page in ("outcomes", "durability", "traffic", "training"):
+    for page in ("outcomes", "durability", "traffic", "training/index"):
         assert names(ROOT / f"docs/{page}.md", "--") <= there
 
 
@@ -218,4 +218,4 @@ def test_every_page_is_in_the_navigation():
 
 
 def test_every_example_is_run_here():
-    assert [path.name for path in EXAMPLES] == ["collect_api.py", "counter.py"]
+    assert [path.name for path in EXAMPLES] == ["collect_api.py", "counter.py", "train_trl.py"]

@@ -1,6 +1,10 @@
-"""A server of OpenEnv and an attempt at it. Needs: pip install 'athlos[openenv]' openenv-core"""
+"""A server of OpenEnv and an attempt at it. Needs: pip install 'athlos[openenv]' openenv-core
+
+With the argument `serve` it is only the server, on port 18732, until Ctrl-C.
+"""
 
 import asyncio
+import sys
 import threading
 import time
 
@@ -39,9 +43,16 @@ class Counter(Environment):
         return State()
 
 
-def serve(port):
+PORT = 18732
+
+
+def make_server():
     app = create_fastapi_app(Counter, Add, Seen, max_concurrent_envs=8)
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
+    return uvicorn.Server(uvicorn.Config(app, port=PORT, log_level="error"))
+
+
+def serve():
+    server = make_server()
     threading.Thread(target=server.run, daemon=True).start()
     while not server.started:
         time.sleep(0.05)
@@ -49,14 +60,17 @@ def serve(port):
 
 
 async def main():
-    server = serve(port := 18732)
+    server = serve()
     model = scripted(call("act", amount=1), call("act", amount=2))
     config = {"instructions": "Bring the counter to 3."}
-    url = f"openenv+http://127.0.0.1:{port}"
+    url = f"openenv+http://127.0.0.1:{PORT}"
     async for rollout in athlos.collect(url, model, limit=1, config=config):
         print(rollout.messages[0].text)
         print(f"reward {rollout.reward:g}")
     server.should_exit = True
 
 
-asyncio.run(main())
+if sys.argv[1:] == ["serve"]:
+    make_server().run()
+else:
+    asyncio.run(main())

@@ -134,7 +134,7 @@ def test_a_missing_program_is_said_before_the_run_begins(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ConfigError, match="no sandbox on this machine"):
         athlos.collect(Scribe, scripted(""))
-    with pytest.raises(ConfigError, match="'podman' needs podman, not installed"):
+    with pytest.raises(ConfigError, match="'podman' needs podman, which is not installed"):
         athlos.collect(Scribe, scripted(""), sandbox="podman")
     with pytest.raises(ConfigError, match="no sandbox provider 'chroot'"):
         athlos.collect(Scribe, scripted(""), sandbox="chroot")

@@ -166,8 +166,7 @@ ADD = {"name": "add", "description": "Adds.", "parameters": {"type": "object"}}
         (None, {"add": {"type": "function", "function": ADD}}, [ADD]),
         (["add"], {"add": {"function": ADD}, "sub": {"function": ADD}}, [ADD]),
         ([], {"add": {"function": ADD}}, []),
-        (None, {}, []),
-        ([], None, []),
+        ([], {}, []),
     ],
 )
 def test_a_row_of_ours_has_the_tools_that_its_task_offers(offered, tools, expected):
@@ -178,7 +177,7 @@ def test_a_row_of_ours_has_the_tools_that_its_task_offers(offered, tools, expect
 
 
 def test_a_row_of_ours_says_nothing_of_tools_that_nobody_knows():
-    assert "tools" not in gym_row(Task("u"), {})["responses_create_params"]
+    assert "tools" not in gym_row(Task("u"), {}, {})["responses_create_params"]
     assert "tools" not in gym_row(Task("u", tools=["add"]), {})["responses_create_params"]
 
 

@@ -61,8 +61,9 @@ def start(provider) -> Sandbox:
 
 def test_the_public_names_are_these():
     assert sorted(athlos.sandbox.__all__) == [
-        "Bubblewrap", "Container", "Entry", "Limits", "Pool", "Provider", "PythonSession",
-        "Result", "Sandbox", "Subprocess", "open_sandbox",
+        "Bubblewrap", "Container", "Entry", "Lease", "Limits", "Pool", "Provider",
+        "PythonSession", "Result", "Sandbox", "SandboxSpec", "Sandboxes", "Subprocess", "asked_for",
+        "open_sandbox",
     ]  # fmt: skip
     for name in athlos.sandbox.__all__:
         assert getattr(athlos.sandbox, name).__doc__, name

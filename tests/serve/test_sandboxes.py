@@ -63,5 +63,5 @@ def test_each_session_has_a_sandbox_that_ends_with_it():
 def test_a_provider_that_is_not_there_is_said_at_the_start(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     options = Options(environments=[EnvOptions("shell")], sandbox="docker")
-    with pytest.raises(ConfigError, match="needs docker, not installed"):
+    with pytest.raises(ConfigError, match="needs docker, which is not installed"):
         Server(options, environments=[Shell])

@@ -158,9 +158,9 @@ def test_a_draining_server_lets_attempts_end_and_begins_none():
 class Served:
     """`athlos serve` in a process of its own."""
 
-    def __init__(self, *arguments, **environ):
+    def __init__(self, *arguments, port="0", **environ):
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "athlos", "serve", *arguments, "--port", "0"],
+            [sys.executable, "-m", "athlos", "serve", *arguments, "--port", port],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, **environ},
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The adapters with the real TRL, where it is installed; on the CPU, with a model of random weights."""
+"""The adapters with the real TRL, where it is installed: on the CPU, with random weights."""
 
 import os
 import queue

@@ -49,3 +49,11 @@ def test_importing_the_adapters_imports_no_framework():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert not set(FRAMEWORKS.split()) & set(loaded)
+
+
+def test_the_public_names_are_these():
+    assert sorted(athlos.train.__all__) == [
+        "Batch", "Feed", "Projection", "Stream", "StreamError", "SyncStream", "TrainingGroup",
+        "TrainingRollout",
+    ]  # fmt: skip
+    assert all(getattr(athlos.train, name).__doc__ for name in athlos.train.__all__)

@@ -27,6 +27,14 @@ Examples:
 
 _POLICIES = ["fork", "strict", "per_call", "main_only", "realign"]
 _NAMED = 10  # broken rollouts
+_SELECTS = {
+    "min_reward": ("sft", "kto"),
+    "best_of": ("sft",),
+    "margin": ("dpo",),
+    "pairs": ("dpo",),
+    "truncated": ("sft", "dpo", "kto"),
+    "distinct": ("sft", "dpo", "kto"),
+}
 _MODES = ["grpo", "loo", "centered", "none"]
 
 
@@ -108,8 +116,6 @@ def command(
     options: dict[str, Any] = {"format": form, "mode": advantages}
     options |= {} if policy is None else {"policy": policy}
     options |= {} if window is None else {"window": window}
-    if form == "nemo-gym":
-        options["tools"] = _tools(Path(run))
     options["select"] = _selection(
         form, min_reward=min_reward, best_of=best_of, margin=margin, pairs=pairs,
         truncated=truncated, distinct=distinct,
@@ -124,22 +130,6 @@ def command(
     for message in done.broken[:_NAMED]:
         click.echo(printable(f"left out: {message}"), err=True)
     click.echo(printable(_sentence(done, form, out)), err=True)
-
-
-def _tools(run: Path) -> dict[str, Any] | None:
-    """The tools of a run's environment, as they go over the wire; None if it is not at hand."""
-    from athlos.environment import Environment
-    from athlos.registry import digest, load
-    from athlos.runs.read import read_run
-
-    spec = read_run(run).spec.environment
-    try:
-        env = load(spec.reference)
-        if digest(env) != spec.digest or env.offered_tools is not Environment.offered_tools:
-            return None
-    except ConfigError:
-        return None
-    return {name: tool.wire for name, tool in env.tools.items()}
 
 
 _SELECTS = {

@@ -23,6 +23,7 @@ _CONNECTIONS = 1024
 _PAUSES = (0.25, 0.5, 1.0, 2.0)
 _EXCERPT = 300
 _RETRYABLE = frozenset({408, 425, 429})
+_LOST = frozenset({"no_such_session", "session_over"})
 _COOKIE = re.compile(r"\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*=\s*([^;\s]*)")
 
 
@@ -43,6 +44,14 @@ class ServerError(EnvError):
         self.retryable = retryable
 
 
+class _Code(msgspec.Struct):
+    code: str
+
+
+class _Refusal(msgspec.Struct):
+    error: _Code
+
+
 class Answer(msgspec.Struct):
     """A reply of a server, whatever its status."""
 
@@ -55,6 +64,16 @@ class Answer(msgspec.Struct):
         """The body as text."""
         return self.body.decode("utf-8", "replace")
 
+    @property
+    def lost(self) -> bool:
+        """Whether the session is gone, as `athlos serve` says it: it began anew, for example."""
+        if self.status not in (404, 410):
+            return False
+        try:
+            return msgspec.json.decode(self.body, type=_Refusal).error.code in _LOST
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return False
+
     def checked(self) -> Answer:
         """The reply, if its status is one of success.
 
@@ -66,7 +85,7 @@ class Answer(msgspec.Struct):
         hint = ""
         if self.status in (401, 403):
             hint = "--env.api_key_env NAME names the variable that holds the server's token."
-        retryable = self.status >= 500 or self.status in _RETRYABLE
+        retryable = self.status >= 500 or self.status in _RETRYABLE or self.lost
         said = self.text[:_EXCERPT].strip()
         raise ServerError(
             f"{self.what} answered {self.status}{f': {said}' if said else ''}",

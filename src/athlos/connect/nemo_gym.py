@@ -133,7 +133,7 @@ class NemoGym(Environment):
         """Runs a declared tool; the body of the reply is what the model reads."""
         path = f"/{self._tools[name].name}"
         answer = await self._session.post(path, arguments, timeout=self.config.timeout)
-        if answer.status in _SICK:
+        if answer.status in _SICK or answer.lost:
             answer.checked()
         return answer.text
 

@@ -260,10 +260,6 @@ class Collection:
                 elif self._source.feed is not None:
                     yield group  # somebody asked for it, whatever became of it
 
-    def is_stale(self, group: Group) -> bool:
-        """Whether the group has become too old for the policy's `max_staleness`."""
-        return self._groups is not None and self._groups.is_stale(group.version, self.version)
-
     def begin_again(self, group: Group) -> None:
         """Another group of the same task is wanted: the caller has no use for this one."""
         if self._jobs is not None:

@@ -53,6 +53,11 @@ class Played(Struct):
         return None if self.rollout is None else self.rollout.reward
 
     @property
+    def late(self) -> bool:
+        """Whether scoring ran out of time: on a machine that is busy it may, and next time not."""
+        return self.rollout is not None and bool(self.rollout.extra.get("timed_out"))
+
+    @property
     def said(self) -> list[Message]:
         """The assistant messages."""
         return [m for m in self.later if m.role == "assistant"]

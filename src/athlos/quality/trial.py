@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Sequence
 from itertools import chain
@@ -232,7 +233,7 @@ class Trial:
             (number, attack, played)
             for number, attack, played in self._done
             if attack.turns and not attack.heavy and played.rollout is not None
-            and played.rollout.timing.scoring < _QUICK
+            and played.rollout.timing.scoring < _QUICK and not played.late
         ]  # fmt: skip
         random.Random(0).shuffle(done)
         for number, attack, played in done[: max(0, _REPEATED - len(found))]:
@@ -255,7 +256,7 @@ class Trial:
                 if played.rollout is not None:
                     attack = Attack(name="", turns=part.turns)
                     self.meter.add(task.id, attack.shown, played.rollout.timing.scoring)
-                return played.reward
+                return math.nan if played.late else played.reward
 
         again = await asyncio.gather(*(one(part) for part, _ in reversed(parts)))
         self._compare(parts, list(reversed(again)), "order", "in another order")
@@ -292,8 +293,8 @@ class Trial:
         where: str,
     ) -> None:
         for (part, before), after in zip(parts, again, strict=True):
-            if before is None or (after is not None and abs(after - before) < 1e-9):
-                continue
+            if before is None or (after is not None and not abs(after - before) >= 1e-9):
+                continue  # the same, or no number: it ran out of time
             said = Attack(name="", turns=part.turns).shown
             self._findings.error(
                 f"determinism.{code}",

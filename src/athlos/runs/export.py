@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 import msgspec
 from msgspec import Struct, field
@@ -108,7 +108,6 @@ def export(
     mode: AdvantageMode = "none",
     skip_broken: bool = False,
     select: Selection | None = None,
-    tools: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Exported:
     """Writes a run as rows: JSON lines, or Parquet if `out` ends so.
 
@@ -125,7 +124,6 @@ def export(
         skip_broken: Leaves out rollouts with a `TokenError`. They still count in their group, and
             in its advantages: their rewards are as good as any.
         select: What of the run becomes rows of `sft`, `dpo` and `kto`.
-        tools: Of the environment, as they go over the wire, by name, for rows of NeMo Gym.
 
     Raises:
         ConfigError: There is no such run, nothing in it to train on, or `out` cannot be written.
@@ -133,7 +131,7 @@ def export(
     """
     run = Path(run)
     if format == "nemo-gym":
-        return _for_nemo_gym(run, out, tools)
+        return _for_nemo_gym(run, out)
     done = Exported()
     # a gateway's folder has no configuration
     spec = read_run(run).spec if (run / "run.json").exists() else None
@@ -162,16 +160,14 @@ def _counted(reasons: Counter[str]) -> str:
     return ", ".join(f"{why} {n}" for why, n in sorted(reasons.items()))
 
 
-def _for_nemo_gym(
-    run: Path, out: Path | BinaryIO, tools: Mapping[str, Mapping[str, Any]] | None
-) -> Exported:
+def _for_nemo_gym(run: Path, out: Path | BinaryIO) -> Exported:
     from athlos.runs.gym_export import write_gym_files
 
     if not isinstance(out, Path):
         raise ConfigError(
             "NeMo Gym's rollouts are several files", hint="--out FILE.jsonl names the first."
         )
-    written = write_gym_files(run, out, tools)
+    written = write_gym_files(run, out)
     return Exported(rows=written.rollouts, rollouts=written.rollouts, failures=written.failures)
 
 

@@ -44,16 +44,12 @@ class Written(msgspec.Struct):
     failures: int = 0
 
 
-def write_gym_files(
-    run: Path, out: Path, tools: Mapping[str, Mapping[str, Any]] | None = None
-) -> Written:
+def write_gym_files(run: Path, out: Path) -> Written:
     """Writes the four files; each is there under its name when all of it is.
 
     Args:
         run: The folder of the run.
         out: The file of rollouts; it ends in `.jsonl`.
-        tools: Those of the environment, as they go over the wire, by name; without it, a row has
-            those of a recorded request, if there is one.
 
     Raises:
         ConfigError: There is no such run, or the files cannot be written.
@@ -63,6 +59,7 @@ def write_gym_files(
     if out.parent.resolve() == run.resolve():
         raise ConfigError(f"{out} is in the run's own folder", hint="Choose another one.")
     spec = read_run(run).spec
+    tools = {tool["function"]["name"]: tool for tool in spec.environment.tools}
     inputs = {
         task.id: (number, task, gym_row(task, spec.sampling, tools))
         for number, task in enumerate(read_tasks(run))
@@ -102,6 +99,8 @@ def gym_row(
 ) -> dict[str, Any]:
     """A task as a row of NeMo Gym's, with the sampling parameters of a run.
 
+    Its tools are those of the environment that it offers, as far as these are known.
+
     A task that came from such a row is that row; else `info` becomes `verifier_metadata`. Sampling
     parameters that have no name there are JSON in `metadata.extra_body`.
     """
@@ -111,9 +110,10 @@ def gym_row(
     else:
         row = {"verifier_metadata": task.info} if task.info else {}
         params = {"input": write_items(task.messages())}
-        offered = list(tools or ()) if task.tools is None else task.tools
-        if tools is not None or task.tools == []:
-            params["tools"] = [tool_item(tools[name]) for name in offered if tools]
+        names = (tools or ()) if task.tools is None else task.tools
+        offered = [tool_item(tools[name]) for name in names if tools and name in tools]
+        if offered or task.tools == []:
+            params["tools"] = offered
     row.setdefault("task_id", task.id)
     extra: dict[str, Any] = {}
     for name, value in {**task.sampling, **sampling}.items():

@@ -70,7 +70,7 @@ def find_provider(
 def _installed(provider: str, commands: Sequence[str]) -> None:
     if not any(map(shutil.which, commands)):
         raise ConfigError(
-            f"the sandbox provider {provider!r} needs {' or '.join(commands)}, not installed here",
+            f"the sandbox provider {provider!r} needs {' or '.join(commands)}, which is not installed",
             hint="Install bubblewrap (apt install bubblewrap; or dnf, pacman, apk add), which is "
             "the default, or choose another provider.",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from athlos.errors import ConfigError
@@ -38,7 +39,7 @@ def package_paths(names: Iterable[str]) -> list[Path]:
             continue
         seen.add(name)
         try:
-            distribution = importlib.metadata.distribution(name)
+            tops, required = _contents(name)
         except importlib.metadata.PackageNotFoundError:
             if not wanted:  # required under a condition that does not hold here
                 continue
@@ -46,12 +47,23 @@ def package_paths(names: Iterable[str]) -> list[Path]:
                 f"a sandbox is to have the package {name!r}, which is not installed",
                 hint=f"Install it next to athlos: pip install {name}",
             ) from None
-        for file in distribution.files or ():
-            top = Path(str(distribution.locate_file(file.parts[0]))).resolve()
-            if file.parts[0] not in ("..", "__pycache__") and top.exists():
-                found[top] = None
-        for line in distribution.requires or ():
-            requirement, _, condition = line.partition(";")
-            if "extra" not in condition and (match := re.match(r"[\w.-]+", requirement)):
-                waiting.append((match[0], False))
+        found |= dict.fromkeys(tops)
+        waiting += [(other, False) for other in required]
     return list(found)
+
+
+@cache
+def _contents(name: str) -> tuple[list[Path], list[str]]:
+    """What a distribution has in `site-packages`, and what it requires."""
+    distribution = importlib.metadata.distribution(name)
+    tops = []
+    for first in dict.fromkeys(file.parts[0] for file in distribution.files or ()):
+        top = Path(str(distribution.locate_file(first))).resolve()
+        if first not in ("..", "__pycache__") and top.exists():
+            tops.append(top)
+    required = []
+    for line in distribution.requires or ():
+        requirement, _, condition = line.partition(";")
+        if "extra" not in condition and (match := re.match(r"[\w.-]+", requirement)):
+            required.append(match[0])
+    return tops, required

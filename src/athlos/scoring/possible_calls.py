@@ -29,7 +29,8 @@ def possible_calls(
 
     Each answer takes the first call left that it fits: the same name, all required arguments, those
     of the answer and no others, each with one of its values. Texts are compared without case,
-    spaces and the characters ``,./-_*^``, and with one kind of quotation marks.
+    spaces and the characters ``,./-_*^``, and with one kind of quotation marks, but for names of
+    variables, which are texts where something else is asked for.
 
     Args:
         answers: Those expected.
@@ -56,10 +57,13 @@ def _fits(
 ) -> bool:
     properties = schema.get("properties") or {}
     for name, value in given.items():
-        integral = (properties.get(name) or {}).get("type") == "integer"
-        if name not in allowed or (integral and isinstance(value, float)):
+        kind = (properties.get(name) or {}).get("type", "string")
+        if name not in allowed or (kind == "integer" and isinstance(value, float)):
             return False
-        if not any(_same(value, one) for one in allowed[name]):
+        # a text for something else is the name of a variable, and to be written like that
+        exact = kind != "string" and isinstance(value, str)
+        # no value at all stands for an empty list
+        if not any(value == one if exact else _same(value, one) for one in allowed[name] or [[]]):
             return False
     required = schema.get("required") or ()
     return all(
@@ -111,7 +115,7 @@ def first_choice(answer: Answer, required: Sequence[str] = ()) -> ToolUse:
 
 def _chosen(allowed: Mapping[str, Sequence[Any]], required: Sequence[str]) -> dict[str, Any]:
     return {
-        name: _plainly(_first(values))
+        name: _plainly(_first(values) if values else [])
         for name, values in allowed.items()
         if name in required or "" not in values
     }

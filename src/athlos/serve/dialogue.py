@@ -80,8 +80,8 @@ class Dialogue(Session):
             self._asked.set_result(None)
         return await self._reply
 
-    def _end(self) -> None:
-        super()._end()
+    def _ended(self, settled: asyncio.Task[Rollout | Failure]) -> None:
+        super()._ended(settled)
         if self._asked is not None and not self._asked.done():
             self._asked.set_result(None)
 

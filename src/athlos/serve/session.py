@@ -116,8 +116,8 @@ class Session:
         self._job.id = name
         self._router = router
         router.sessions[name] = self
-        self.settled = loop.create_task(self._attempt(attempts))
-        self.settled.add_done_callback(self._settle)
+        self.settled = loop.create_task(attempts.run(self._job))
+        self.settled.add_done_callback(self._ended)
         self.seed: dict[str, int] | None = None
         self._waiting: list[asyncio.Future[None]] = []
 
@@ -149,18 +149,7 @@ class Session:
         else:
             self.opening = list(rollout.messages)
 
-    async def _attempt(self, attempts: Attempts) -> Rollout | Failure:
-        try:
-            return await attempts.run(self._job)
-        finally:
-            self._end()  # now, and not after the next turn of the loop
-
-    def _settle(self, settled: asyncio.Task[Rollout | Failure]) -> None:
-        if self.name in self._router.sessions:
-            self._end()  # it was cancelled before it began
-
-    def _end(self) -> None:
-        """The attempt is over; whoever waits for that goes on when it is settled."""
+    def _ended(self, settled: asyncio.Task[Rollout | Failure]) -> None:
         del self._router.sessions[self.name]
         for waiting in (self._open, *self._waiting):
             if not waiting.done():

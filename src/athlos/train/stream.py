@@ -311,7 +311,7 @@ class Stream:
         """The weights may have changed while groups waited here."""
         for place in reversed(range(len(self._raw))):
             group = self._raw[place]
-            if self.collection.is_stale(group):
+            if self._is_old(group):
                 del self._raw[place], self._groups[place]
                 self._own["stale"] += 1
                 self.collection.begin_again(group)

@@ -110,6 +110,7 @@ class RolloutFunc:
         self._patience, self._options = patience, options
         self._streams: dict[int, SyncStream] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._engine: Any = None
 
     @cached_property
     def dataset(self) -> Any:
@@ -155,6 +156,8 @@ class RolloutFunc:
         for stream in self._streams.values():
             stream.close()
         self._streams = {}
+        if self._engine is not None:
+            self._engine.close()
         if self._folder is not None:
             self._folder.cleanup()
 
@@ -224,6 +227,7 @@ class RolloutFunc:
             return Model(f"{url.rstrip('/')}/v1", tokens=Exact(self._folder.name))
         own = trainer.accelerator.unwrap_model(trainer.model)
         engine = TransformersEngine(own, pad_token_id=tokenizer.pad_token_id or 0)
+        self._engine = engine
         context = getattr(own.config, "max_position_embeddings", None)
         return Model.in_process(engine, self._folder.name, context=context)
 

@@ -61,7 +61,7 @@ def choices(rng, allowed, required, inside=False):
     """Arguments with a value for each, at random of those that it may have."""
     made = {}
     for name, values in allowed.items():
-        value = rng.choice(values)
+        value = rng.choice(values or [[]])
         if value == "" and (name not in required or len(values) > 1):
             if name not in required and rng.random() < 0.5:
                 continue
@@ -110,6 +110,17 @@ def changed(rng, made):
     return made
 
 
+def beyond_its_checker(row, answers):
+    """Whether an answer has what its own checker refuses: undeclared arguments, or no value."""
+    declared = {tool["name"]: tool["parameters"]["properties"] for tool in row["function"]}
+    return any(
+        argument not in declared[name] or values == []
+        for answer in answers
+        for name, allowed in answer.items()
+        for argument, values in allowed.items()
+    )
+
+
 @pytest.mark.parametrize("category", [*CATEGORIES, *OTHER_TYPES])
 def test_its_answers_score_in_full(category):
     count = 0
@@ -152,7 +163,7 @@ def test_its_checker_says_the_same(category, checker):
             ]
             theirs = checker(category, row, answers, attempt)
             verdicts[theirs] += 1
-            if accepted(task, uses) != theirs:
+            if accepted(task, uses) != theirs and not beyond_its_checker(row, answers):
                 differing.append((row["id"], theirs, attempt, answers))
     assert min(verdicts.values()) >= 5
     assert not differing, (len(differing), differing[:5])

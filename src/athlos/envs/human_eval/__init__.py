@@ -66,9 +66,8 @@ class HumanEval(Environment):
 
     def oracle(self) -> str | None:
         """Gives the published solution, if there is one."""
-        info = self.task.info
-        solution = info.get("canonical_solution")
-        return f"```python\n{info['prompt']}{solution}\n```" if isinstance(solution, str) else None
+        solution = self.task.info.get("canonical_solution")
+        return f"```python\n{solution}\n```" if isinstance(solution, str) else None
 
     @reward
     async def passed(self, rollout: Rollout) -> float:

@@ -2,8 +2,8 @@ r"""Mathematics with a Python tool whose variables live from call to call."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, cast
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, cast
 
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Environment, Message, Rollout, Task, reward, tool
@@ -41,6 +41,9 @@ class MathWithCode(Environment):
 
     version = "1"
     parallel_tools = False
+    check_exceptions: ClassVar[Mapping[str, str]] = {
+        "attack.think_tags": "all text is read, as elsewhere; a server can keep thoughts out of it",
+    }
 
     class Config(BaseConfig):
         """Settings.
