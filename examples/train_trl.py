@@ -1,7 +1,8 @@
 """Train a model with TRL on an environment of several turns.
 
     python examples/train_trl.py                          a tiny model, on two CPU cores
-    python examples/train_trl.py --model Qwen/Qwen3-0.6B --device cuda --bf16 --warm-up 0
+    python examples/train_trl.py --model Qwen/Qwen3-0.6B --device cuda --bf16 --warm-up 0 \\
+        --max-tokens 512 --learning-rate 1e-6
 
 It needs torch, TRL and the extra `tokens`. The tiny model is made first. A teacher that knows how
 to use the tool, and not what for, plays at random; its rollouts are exported as sequences, and the
@@ -112,16 +113,16 @@ def warm_up(model, lessons: list[dict], steps: int, seed: int) -> float:
     return loss.item()
 
 
-def measure(model, folder: str, samples: int) -> tuple[float, float]:
+def measure(model, folder: str, limit: int) -> tuple[float, float]:
     """Mean reward on tasks that are not trained on, and half of its 95 % interval."""
     from athlos.train.transformers_engine import TransformersEngine
 
     async def run():
         engine = TransformersEngine(model, batch=128)
-        limits = {"temperature": 1.0, "max_tokens": 48}
+        limits = {"temperature": 1.0, "max_tokens": limit}
         async with Model.in_process(engine, folder, context=4096) as policy:
             collection = athlos.collect(
-                Safe, policy, split="test", samples=samples, concurrency=128,
+                Safe, policy, split="test", samples=2, concurrency=128,
                 sampling=limits, agent=ToolLoop(max_turns=4),
             )  # fmt: skip
             rewards = [rollout.reward async for rollout in collection]
@@ -140,10 +141,11 @@ def read_arguments():
     parser.add_argument("--out", type=Path, default=Path("runs/train-trl"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--warm-up", type=int, default=80, help="steps on the teacher's rollouts")
-    parser.add_argument("--steps", type=int, default=60, help="of GRPO")
-    parser.add_argument("--prompts", type=int, default=4, help="tasks in a step")
+    parser.add_argument("--steps", type=int, default=50, help="of GRPO")
+    parser.add_argument("--prompts", type=int, default=8, help="tasks in a step")
     parser.add_argument("--samples", type=int, default=8, help="rollouts of a task")
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--learning-rate", type=float, default=3e-4)
+    parser.add_argument("--max-tokens", type=int, default=48, help="of one call")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument(
@@ -177,13 +179,13 @@ def main() -> None:
         lessons = collect_lessons(folder, out / f"seed-{options.seed}", options.seed)
         loss = warm_up(model, lessons, options.warm_up, options.seed)
         print(f"warm-up: {options.warm_up} steps, loss {loss:.2f} nats a token", flush=True)
-    before = measure(model, folder, 2)
+    before = measure(model, folder, options.max_tokens)
     print(f"before: reward {before[0]:.3f} +- {before[1]:.3f}", flush=True)
     arguments = GRPOConfig(
         output_dir=str(out / f"seed-{options.seed}"),
         per_device_train_batch_size=options.prompts * options.samples,
         num_generations=options.samples,
-        max_completion_length=48 if options.model is None else 256,  # of one call
+        max_completion_length=options.max_tokens,  # of one call
         max_steps=options.steps,
         learning_rate=options.learning_rate,
         lr_scheduler_type="constant",
@@ -209,7 +211,7 @@ def main() -> None:
             reward_funcs=rollouts.reward,
         )
         trainer.train()
-    after = measure(model, folder, 2)
+    after = measure(model, folder, options.max_tokens)
     print(f"after: reward {after[0]:.3f} +- {after[1]:.3f}", flush=True)
     curve = [log["reward"] for log in trainer.state.log_history if "reward" in log]
     result = {"before": before, "after": after, "curve": curve}

@@ -305,7 +305,8 @@ class Trial:
             ways = {way: found for (way, one), found in self.rewards.items() if one == name}
             same = len({tuple(sorted(found.items())) for found in ways.values()}) == 1
             counts = {len(found) for found in ways.values()}
-            say(f"{name}: {', '.join(ways)}: {'equal' if same else 'DIFFERENT'}, {counts} rollouts")
+            said = f"{'equal' if same else 'DIFFERENT'}, {'/'.join(map(str, counts))} rollouts each"
+            say(f"{name}: {', '.join(ways)}: {said}")
             status |= not same or counts != {self.samples * self.limit}
         return status
 

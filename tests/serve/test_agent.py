@@ -4,6 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 
+import yaml
 from tests.serve.helpers import ROW, Caller, serving
 from tests.serve.nemo_gym_client import Client
 
@@ -276,3 +277,20 @@ def test_the_response_has_the_tools_that_the_row_offers():
     row = run(main, model=adds(5))
     assert row["response"]["tools"] == []
     assert row["reward"] == 0.0
+
+
+def test_the_head_leads_a_collector_to_run():
+    """Its collector reaches an agent through an environment server, by host and port."""
+
+    async def main(server, ask):
+        config = (await ask("GET", "/global_config_dict_yaml")).json
+        listed = (await ask("GET", "/server_instances")).json
+        return server.url, yaml.safe_load(config), listed
+
+    url, config, listed = run(main, model=adds(1))
+    front = config["counter_environment_server"]["environment_servers"]["legacy_agent"]
+    assert f"http://{front['host']}:{front['port']}" == url
+    assert front["agent_server"] == {"type": "responses_api_agents", "name": "counter_agent"}
+    assert [one["server_type"] for one in listed] == [
+        "resources_servers", "responses_api_agents", "environment_servers",
+    ]  # fmt: skip

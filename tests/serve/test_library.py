@@ -1,8 +1,13 @@
-"""Every environment of the library can be served, and scores over HTTP as it does in a run."""
+"""Every environment of the library can be served, and scores over HTTP as it does in a run.
+
+Whatever folder is added to the library is tested here as well: by words that answer little, by
+calls of its tools, and by the right answers that its `oracle` knows.
+"""
 
 import asyncio
 import itertools
 import json
+from contextlib import AsyncExitStack
 
 import pytest
 from tests.serve.helpers import serving
@@ -18,6 +23,8 @@ from tests.serve.nemo_gym_client import (
 
 import athlos
 from athlos import Environment, Message, ToolCall
+from athlos.engine.shared import enter_shared
+from athlos.quality.play import Player, oracle_script
 from athlos.registry import listing, load
 from athlos.serve.rows import task_to_row
 from athlos.testing import scripted
@@ -56,7 +63,25 @@ def scripts(env, task):
         yield [words]
 
 
+async def right_answers(env, tasks):
+    """What solves each task, if its oracle knows that; in a sandbox it is another matter."""
+    found = []
+    if env.oracle is Environment.oracle:
+        return found
+    config = env.make_config({})
+    async with AsyncExitStack() as stack:
+        shared = await enter_shared(env, config, stack)
+        player = Player(env, config, shared, judges(env), None)
+        for task in tasks:
+            played = await player.play(task, oracle_script, 60)
+            if played.rollout is not None:
+                found.append((task, played.said))
+    return found
+
+
 def message(answer):
+    if isinstance(answer, Message):
+        return answer
     if isinstance(answer, str):
         return Message("assistant", answer)
     made = [ToolCall(f"call_{n}", FunctionCall(*pair)) for n, pair in enumerate(answer)]
@@ -64,6 +89,9 @@ def message(answer):
 
 
 def items(answer):
+    if isinstance(answer, Message):
+        calls = [(one.function.name, one.function.arguments) for one in answer.tool_calls]
+        return [*(say(answer.text) if answer.text or not calls else ()), *call(*calls)]
     return say(answer) if isinstance(answer, str) else call(*answer)
 
 
@@ -91,24 +119,28 @@ def test_rewards_are_those_of_a_run(name):
     env = load(name)
 
     async def main():
+        tasks = await first_tasks(env, 2)
+        tried = [(task, answers) for task in tasks for answers in scripts(env, task)]
+        right = await right_answers(env, tasks)
         found = []
         async with serving(name, models=judges(env)) as server:
-            for task in await first_tasks(env, 2):
+            for task, answers in [*tried, *right]:
                 row = task_to_row(task, env)
-                for answers in scripts(env, task):
-                    expected = await in_a_run(name, task, answers)
-                    turns = [items(answer) for answer in answers]
-                    whole = [item for turn in turns for item in turn]
-                    if env.reply is Environment.reply:
-                        ways = ((simple_agent, turns), (verify_only, whole))
-                    else:  # a game goes on until it ends, and the last answer repeats
-                        ways = ((gymnasium_agent, turns + turns[-1:] * 60),)
-                    for play, said in ways:
-                        ours = await over_http(play, server, row, said)
-                        found.append((play.__name__, answers, ours, expected))
-            return found, len(server.sessions)
+                expected = await in_a_run(name, task, answers)
+                turns = [items(answer) for answer in answers]
+                whole = [item for turn in turns for item in turn]
+                if env.reply is Environment.reply:
+                    ways = ((simple_agent, turns), (verify_only, whole))
+                else:  # a game goes on until it ends, and the last answer repeats
+                    ways = ((gymnasium_agent, turns + turns[-1:] * 60),)
+                for play, said in ways:
+                    ours = await over_http(play, server, row, said)
+                    found.append((play.__name__, answers, ours, expected))
+            return found, bool(right), len(server.sessions)
 
-    found, left = asyncio.run(main())
+    found, solved, left = asyncio.run(main())
     assert [case for case in found if case[2] != case[3]] == []
     assert len(found) >= 4
+    assert {type(ours) for _, _, ours, _ in found} == {float}, "something was not scored"
+    assert max(ours for _, _, ours, _ in found) > 0 or not solved
     assert left == 0

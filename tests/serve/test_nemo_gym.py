@@ -20,6 +20,7 @@ from tests.serve.nemo_gym_client import (
 import athlos
 from athlos import Message, ToolCall
 from athlos.registry import load
+from athlos.rows import row_to_task
 from athlos.serve.rows import task_to_row
 from athlos.testing import scripted
 from athlos.types import FunctionCall
@@ -335,3 +336,32 @@ def test_a_session_may_begin_with_nothing_and_learn_its_row_from_verify():
             return found
 
     assert asyncio.run(main())["reward"] == 1.0
+
+
+@pytest.mark.parametrize(("tools", "status"), [([], 404), (None, 200)])
+def test_an_empty_list_of_tools_offers_none(tools, status):
+    async def main():
+        async with serving("counter") as server:
+            client = Client(server.url, server.token)
+
+            def play():
+                params = {"input": "Count.", "tools": tools}
+                metadata = {"target": 1}
+                client.post(
+                    "/seed_session",
+                    {"responses_create_params": params, "verifier_metadata": metadata},
+                )
+                return client.request("POST", "/add", {"amount": 1})[0]
+
+            found = await asyncio.to_thread(play)
+            client.close()
+            return found
+
+    assert asyncio.run(main()) == status
+
+
+def test_a_task_without_tools_keeps_having_none_on_its_way_through_a_row():
+    env = load("counter")
+    for offered in ([], ["add"]):
+        row = task_to_row(athlos.Task("Count.", {"target": 1}, tools=offered), env)
+        assert row_to_task(row).tools == offered

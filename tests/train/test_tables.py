@@ -26,6 +26,12 @@ def test_empty_fields_that_a_table_has_added_do_not_matter():
     assert found.info["answer"] == "Hello"
 
 
+def test_messages_of_a_table_may_have_empty_fields_when_the_tasks_are_made():
+    prompt = [{"role": "user", "content": "Hi", "name": None, "tool_calls": None}]
+    table = TaskTable(Told, [{"prompt": prompt, "answer": None}])
+    assert table.find(prompt).info == {"answer": None}
+
+
 def test_the_tasks_of_the_environment_are_rows_that_are_found_again():
     table = TaskTable(Told, limit=3)
     rows = table.rows()

@@ -121,6 +121,35 @@ def test_the_engine_says_the_logprobs_that_the_trainer_computes(policy, tmp_path
     assert sum(map(sum, rows["env_mask"])) > 8
 
 
+def test_the_columns_of_the_data_set_of_the_trainer_reach_the_environment(policy, tmp_path):
+    from datasets import Dataset
+    from trl import GRPOTrainer
+
+    class Judged(Environment):
+        """The reward is a column."""
+
+        @reward
+        def worth(self, rollout):
+            return self.task.info["worth"]
+
+    rows = [
+        {"prompt": [{"role": "user", "content": f"Say {n}."}], "worth": 0.5 + n} for n in range(4)
+    ]
+    rows[1]["prompt"].insert(0, {"role": "system", "content": "Be brief.", "name": "x"})
+    dataset = Dataset.from_list(rows)
+    weights, tokenizer = policy
+    with rollout_func(Judged, tasks=dataset) as rollouts:
+        trainer = GRPOTrainer(
+            model=weights, args=arguments(tmp_path, max_steps=1), processing_class=tokenizer,
+            train_dataset=dataset, rollout_func=rollouts, reward_funcs=rollouts.reward,
+        )  # fmt: skip
+        trainer.train()
+        groups = rollouts.last
+    for group in groups:
+        content = group.rollouts[0].rollout.messages[-2].text
+        assert group.rewards == [0.5 + int(content[4])]
+
+
 def test_trl_holds_the_conversation_and_the_environment_scores_it(policy, tmp_path):
     """`environment_factory` in the real trainer; TRL needs a chat template that it knows."""
     import trl

@@ -12,9 +12,9 @@ from typing import Any
 __all__ = ["argument_value", "closing", "split_arguments"]
 
 _INT = re.compile(r"[+-]?(0|[1-9](_?\d)*)")
+_POINT = r"(\d(_?\d)*\.(\d(_?\d)*)?|\.\d(_?\d)*)"
 _FLOAT = re.compile(
-    r"[+-]?(\d(_?\d)*\.(\d(_?\d)*)?|\.\d(_?\d)*|\d(_?\d)*)([eE][+-]?\d(_?\d)*)?|[+-]?(inf|nan)",
-    re.IGNORECASE,
+    rf"[+-]?({_POINT}|({_POINT}|0|[1-9](_?\d)*)e[+-]?\d(_?\d)*|inf|nan)", re.IGNORECASE
 )
 _WORDS: dict[str, Any] = {"null": None, "true": True, "false": False}
 _PAIRS = {"[": "]", "{": "}"}

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
 
 from athlos import ConfigError
+from athlos.envs.seeds import split_seeds
 
-__all__ = ["CHARACTERS", "check_length", "hide", "key", "prose", "sentence", "uuid"]
+__all__ = [
+    "CHARACTERS",
+    "SHARES",
+    "check_length",
+    "hide",
+    "key",
+    "kinds_in_turn",
+    "prose",
+    "sentence",
+    "uuid",
+]
 
 CHARACTERS = 4
 """Of a token, about: lengths of tasks are given in tokens."""
+
+SHARES: Mapping[str, str] = {
+    f"attack.{name}": "stands for one of several values; the others earn their share, as elsewhere"
+    for name in ("empty", "whitespace", "random")
+}
+"""Findings of the gate where several values are asked for."""
 
 _SHORTEST, _LONGEST = 200, 4_000_000
 
@@ -55,6 +72,28 @@ def check_length(length: int) -> int:
     if not _SHORTEST <= length <= _LONGEST:
         raise ConfigError(f"length must be {_SHORTEST} to {_LONGEST:,} tokens, not {length}")
     return length * CHARACTERS
+
+
+def kinds_in_turn(
+    kinds: Sequence[str], kind: str, split: str, size: int
+) -> Iterator[tuple[int, str]]:
+    """Seeds of a split, each with a kind of question.
+
+    Args:
+        kinds: Those that there are.
+        kind: Of all of them; "" takes them in turn.
+        split: `train` or `test`.
+        size: How many.
+
+    Raises:
+        ConfigError: There is no such kind.
+    """
+    if kind and kind not in kinds:
+        raise ConfigError(
+            f"there is no kind of question {kind!r:.100}", hint=f"There are: {', '.join(kinds)}"
+        )
+    for seed in split_seeds(split, size):
+        yield seed, kind or kinds[seed % len(kinds)]
 
 
 def sentence(rng: Random) -> str:

@@ -157,12 +157,12 @@ def _confine(connection: sqlite3.Connection, seconds: float) -> None:
     connection.text_factory = lambda text: text.decode(errors="ignore")
     for limit, value in _LIMITS.items():
         connection.setlimit(limit, value)
-    connection.set_authorizer(_judge)
+    connection.set_authorizer(_authorize)
     deadline = time.thread_time() + seconds
     connection.set_progress_handler(lambda: time.thread_time() > deadline, _STEPS)
 
 
-def _judge(
+def _authorize(
     action: int, first: str | None, second: str | None, database: str | None, view: str | None
 ) -> int:
     allowed = action in _ACTIONS

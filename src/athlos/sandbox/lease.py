@@ -84,7 +84,8 @@ class Sandboxes:
                 if self._closed:
                     raise SandboxError("the sandboxes of this run are closed")
                 if self._pool is None:
-                    pool = Pool(self._provider, limits=self.spec.limits, size=self._size)
+                    limits = self.spec.limits
+                    pool = Pool(self._provider, limits=limits, size=self._size, spare=0)
                     await pool.__aenter__()
                     self._pool = pool
         return self._pool
@@ -103,7 +104,9 @@ class Sandboxes:
         limit = time_limit(self.patience)
         try:
             with limit:
-                return await (await self.start()).take()
+                pool = await self.start()
+                pool.spare = 1  # whoever takes one will take more
+                return await pool.take()
         except TimeoutError:
             raise SandboxError(
                 f"no sandbox was free within {self.patience:g} s; {self._size} are lent",

@@ -69,8 +69,9 @@ def find_provider(
 
 def _installed(provider: str, commands: Sequence[str]) -> None:
     if not any(map(shutil.which, commands)):
+        wanted = " or ".join(commands)
         raise ConfigError(
-            f"the sandbox provider {provider!r} needs {' or '.join(commands)}, which is not installed",
+            f"the sandbox provider {provider!r} needs {wanted}, which is not installed",
             hint="Install bubblewrap (apt install bubblewrap; or dnf, pacman, apk add), which is "
             "the default, or choose another provider.",
         )

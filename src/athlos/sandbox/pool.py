@@ -36,6 +36,9 @@ class Pool:
         workers: Programs of `run` and `exec` at the same time; more wait. As many as there are
             processors, and one, if it is not given.
         spare: Sandboxes that are kept ready for leases.
+
+    Attributes:
+        spare: As given; it may change.
     """
 
     def __init__(
@@ -53,7 +56,7 @@ class Pool:
         cores = len(os.sched_getaffinity(0))
         self._workers = workers or cores + 1
         self._starts = asyncio.Semaphore(2 * cores)  # many at once would be late, all of them
-        self._spare = spare
+        self.spare = spare
         self._leases = asyncio.Semaphore(size)
         self._turns = asyncio.Semaphore(self._workers)
         self._idle: list[tuple[Sandbox, int]] = []  # workers, and how much they did
@@ -228,7 +231,7 @@ class Pool:
         return await self._start()
 
     def _top_up(self) -> None:
-        while len(self._ready) < self._spare:
+        while len(self._ready) < self.spare:
             task = asyncio.ensure_future(self._start())
             task.add_done_callback(lambda task: task.cancelled() or task.exception())
             self._ready.append(task)

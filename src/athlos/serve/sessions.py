@@ -144,25 +144,28 @@ class Sessions:
 
     async def reap(self) -> None:
         """Closes those that nobody uses any more, for ever."""
-        loop = asyncio.get_running_loop()
         closing: set[asyncio.Task[None]] = set()
         try:
             while True:
                 await asyncio.sleep(min(self._lease / 4, 5.0))
-                oldest = loop.time() - self._lease
-                for session in self.live:
-                    if session.settled.done() and not session.busy:
-                        # its own deadline ended it
-                        self.forget(session, Closed(_end(session), failure=session.failure))
-                    elif not session.busy and session.used < oldest:
-                        self.reaped += 1
-                        task = loop.create_task(self.close(session, "its lease ended"))
-                        closing.add(task)
-                        task.add_done_callback(closing.discard)
+                self._sweep(closing)
         finally:
             for task in closing:
                 with suppress(asyncio.CancelledError):
                     await task
+
+    def _sweep(self, closing: set[asyncio.Task[None]]) -> None:
+        loop = asyncio.get_running_loop()
+        oldest = loop.time() - self._lease
+        for session in self.live:
+            if session.settled.done() and not session.busy:
+                # its own deadline ended it
+                self.forget(session, Closed(_end(session), failure=session.failure))
+            elif not session.busy and session.used < oldest:
+                self.reaped += 1
+                task = loop.create_task(self.close(session, "its lease ended"))
+                closing.add(task)
+                task.add_done_callback(closing.discard)
 
     async def close_all(self, why: str) -> None:
         """Closes every one; all have been taken down afterwards."""

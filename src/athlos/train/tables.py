@@ -119,9 +119,21 @@ def _tasks(env: type[Environment], rows: Iterable[Any]) -> Iterable[Task]:
             yield row
             continue
         try:
-            yield to_task(dict(row) if isinstance(row, Mapping) else row)
+            yield to_task(_filled(row) if isinstance(row, Mapping) else row)
         except ConfigError as error:
             raise ConfigError(f"row {number}: {error.message}", hint=error.hint) from error
+
+
+def _filled(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row without the empty fields that a table gives its messages where others have some."""
+    prompt = row.get("prompt")
+    if not isinstance(prompt, list):
+        return dict(row)
+    said = [
+        {k: v for k, v in one.items() if v is not None} if isinstance(one, Mapping) else one
+        for one in prompt
+    ]
+    return {**row, "prompt": said}
 
 
 def _messages(task: Task) -> list[dict[str, Any]]:

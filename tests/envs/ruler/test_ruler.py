@@ -94,5 +94,5 @@ def test_every_subset_is_right_and_repeating_the_prompt_is_not(subset, length):
 
 def test_an_unknown_subset():
     env = athlos.load("ruler")
-    with pytest.raises(athlos.ConfigError, match="no subset 'x'"):
+    with pytest.raises(athlos.ConfigError, match="no kind of question 'x'"):
         list(env.tasks(env.make_config({"subset": "x"}), "test"))

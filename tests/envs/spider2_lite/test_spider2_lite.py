@@ -1,5 +1,6 @@
 """Golden cases of `spider2_lite`."""
 
+import asyncio
 from itertools import islice
 
 import pytest
@@ -10,6 +11,7 @@ from tests.envs.steps import HOSTILE
 import athlos
 from athlos import Task
 from athlos.quality import check_environment
+from athlos.testing import scripted
 
 PETS = "SELECT name, weight FROM pets WHERE weight > 4 ORDER BY name"
 OWLS = "SELECT name FROM pets WHERE kind = 'cow'"
@@ -132,3 +134,26 @@ def test_generated_tasks_say_what_is_right_in_both_ways():
 def test_the_gate_finds_nothing():
     report = check_environment("spider2_lite", limit=3, processes=0, compared=30)
     report.assert_passed(warnings=True)
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        sql("SELECT nobody FROM pets"),
+        sql("DELETE FROM pets"),
+        sql("WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT sum(n) FROM r"),
+        result([["Bo", 1], ["Cy"]]),
+        result(NAMES, condition_cols=[-3]),
+    ],
+)
+def test_what_is_expected_must_be_something_that_can_be_compared(folder, info):
+    async def main():
+        config = {"databases": folder, "sql_execution_timeout_s": 0.2}
+        tasks = [Task("?", info)]
+        collection = athlos.collect(
+            "spider2_lite", scripted(fenced(PETS)), tasks=tasks, config=config
+        )
+        await collection.run()
+        return collection.failures
+
+    assert [failure.failure_class for failure in asyncio.run(main())] == ["verifier_error"]

@@ -18,6 +18,7 @@ class FormatVerification(Environment):
 
     version = "1"
     check_exceptions: ClassVar[Mapping[str, str]] = {
+        "attack.other_gold": "any text of the form is right, and two tasks may ask for one form",
         "attack.think_tags": "all text is read, as elsewhere; a server can keep thoughts out of it",
     }
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from random import Random
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from athlos import Config as BaseConfig
-from athlos import ConfigError, Environment, Rollout, Task, reward
+from athlos import ConfigError, Rollout, Task, reward
 from athlos.envs.haystack import check_length
 from athlos.envs.levels import seeds_and_levels
+from athlos.envs.node_lists import NodeLists
 from athlos.envs.seeds import draw
 from athlos.envs.texts import all_text
-from athlos.scoring.node_lists import expected_nodes, read_node_list, set_f1
+from athlos.scoring.node_lists import read_node_list, set_f1
 
 _LEVELS = (1, 2, 3, 4)
 _LINE = len("0123abcd -> 4567cdef\n")
@@ -24,14 +25,10 @@ _ASK = (
 )
 
 
-class Graphwalks(Environment):
+class Graphwalks(NodeLists):
     """Follow the edges of a long graph."""
 
     version = "1"
-    check_exceptions: ClassVar[Mapping[str, str]] = {
-        "attack.near_miss": "the last line is searched for the list, and may go on, as elsewhere",
-        "attack.mention": "the same: the list may stand in a sentence",
-    }
 
     class Config(BaseConfig):
         """Settings.
@@ -64,17 +61,12 @@ class Graphwalks(Environment):
                 id=f"level-{level}-{config.length}-{seed}",
             )
 
-    def oracle(self) -> str:
-        """Lists the nodes."""
-        nodes = sorted(expected_nodes(self.task.info["expected_answer"]))
-        return f"Final Answer: [{', '.join(nodes)}]"
-
     @reward
     def correct(self, rollout: Rollout) -> float:
         """F1 of the nodes on the last line and those expected."""
         found = read_node_list(all_text(rollout))
         rollout.extra |= {"predicted_nodes": found or [], "parse_failed": found is None}
-        return set_f1(found, expected_nodes(self.task.info["expected_answer"]))
+        return set_f1(found, self.expected())
 
 
 class _Walk(NamedTuple):

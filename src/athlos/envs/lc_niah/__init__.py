@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from random import Random
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from athlos import Config as BaseConfig
-from athlos import Environment, Rollout, Task, reward
+from athlos import Rollout, Task, reward
 from athlos.envs.haystack import check_length, hide
 from athlos.envs.levels import seeds_and_levels
+from athlos.envs.node_lists import NodeLists
 from athlos.envs.said import said
 from athlos.envs.seeds import draw
 from athlos.envs.texts import all_text
-from athlos.scoring.node_lists import expected_nodes, read_node_list, set_f1
+from athlos.scoring.node_lists import read_node_list, set_f1
 from athlos.scoring.normalize import fold
 from athlos.scoring.overlap import longest_common_share, ngram_share, sequence_ratio
 
@@ -27,14 +28,10 @@ _ASK = (
 )
 
 
-class LcNiah(Environment):
+class LcNiah(NodeLists):
     """Find what a long text says of one thing."""
 
     version = "1"
-    check_exceptions: ClassVar[Mapping[str, str]] = {
-        "attack.near_miss": "the last line is searched for the list, and may go on, as elsewhere",
-        "attack.mention": "the same: the list may stand in a sentence",
-    }
 
     class Config(BaseConfig):
         """Settings.
@@ -66,16 +63,11 @@ class LcNiah(Environment):
                 id=f"level-{level}-{config.length}-{seed}",
             )
 
-    def oracle(self) -> str:
-        """Lists the depots."""
-        nodes = sorted(expected_nodes(self.task.info["expected_answer"]))
-        return f"Final Answer: [{', '.join(nodes)}]"
-
     @reward(process=True, timeout=60, on_timeout=0.0, memory=4096)
     def correct(self, rollout: Rollout) -> float:
         """F1 of the answer, less what the reasoning copied."""
         nodes = read_node_list(all_text(rollout), drop_quotes=True)
-        score = set_f1(nodes, expected_nodes(self.task.info["expected_answer"]))
+        score = set_f1(nodes, self.expected())
         rule = self.config.overlap_grading_rule
         overlap = self._overlap(rollout) if score or rule == "minus" else 0.0
         rollout.extra |= {"answer_score": score, "reasoning_overlap": overlap}

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import ClassVar
+from collections.abc import Iterator
 
 from athlos import Config as BaseConfig
-from athlos import ConfigError, Environment, Rollout, Task, metric, reward
-from athlos.envs.haystack import check_length
+from athlos import Environment, Rollout, Task, metric, reward
+from athlos.envs.haystack import SHARES, check_length, kinds_in_turn
 from athlos.envs.ruler.subsets import SUBSETS, question
-from athlos.envs.seeds import split_seeds
 from athlos.envs.texts import all_text
 from athlos.scoring.listed import listed_matches
 from athlos.scoring.overlap import contained
 from athlos.scoring.thinking import without_thoughts
 
 _ANY = ("qa_1", "qa_2")
-_SHARE = "stands for one of several values; the others earn their share, as elsewhere"
 
 
 class Ruler(Environment):
     """Answer a question on a long text."""
 
     version = "1"
-    check_exceptions: ClassVar[Mapping[str, str]] = {
-        "attack.empty": _SHARE,
-        "attack.whitespace": _SHARE,
-        "attack.random": _SHARE,
-    }
+    check_exceptions = SHARES
 
     class Config(BaseConfig):
         """Settings.
@@ -46,12 +39,7 @@ class Ruler(Environment):
     def tasks(cls, config: Config, split: str) -> Iterator[Task]:
         """Generated texts; `train` and `test` have different seeds."""
         characters = check_length(config.length)
-        if config.subset and config.subset not in SUBSETS:
-            raise ConfigError(
-                f"ruler has no subset {config.subset!r}", hint=f"It has: {', '.join(SUBSETS)}"
-            )
-        for seed in split_seeds(split, config.size):
-            subset = config.subset or SUBSETS[seed % len(SUBSETS)]
+        for seed, subset in kinds_in_turn(SUBSETS, config.subset, split, config.size):
             made = question(subset, seed, characters)
             yield Task(
                 prompt=made.prompt,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from typing import Any
 
 from athlos import Config as BaseConfig
-from athlos import ConfigError, Environment, Rollout, Task, VerifierError, reward
-from athlos.envs.haystack import check_length
+from athlos import Environment, Rollout, Task, VerifierError, reward
+from athlos.envs.haystack import SHARES, check_length, kinds_in_turn
 from athlos.envs.ruler2.kinds import KINDS, made_for
-from athlos.envs.seeds import split_seeds
 from athlos.envs.texts import all_text
 from athlos.scoring.boxed import last_boxed
 from athlos.scoring.listed import listed_matches
@@ -17,18 +16,12 @@ from athlos.scoring.overlap import soft_match, without_documents
 from athlos.scoring.relaxed_choice import relaxed_choice
 from athlos.scoring.thinking import without_thoughts
 
-_SHARE = "stands for one of several values; the others earn their share, as elsewhere"
-
 
 class Ruler2(Environment):
     """Answer a question on a long text."""
 
     version = "1"
-    check_exceptions: ClassVar[Mapping[str, str]] = {
-        "attack.empty": _SHARE,
-        "attack.whitespace": _SHARE,
-        "attack.random": _SHARE,
-    }
+    check_exceptions = SHARES
 
     class Config(BaseConfig):
         """Settings.
@@ -47,12 +40,7 @@ class Ruler2(Environment):
     def tasks(cls, config: Config, split: str) -> Iterator[Task]:
         """Generated texts; `train` and `test` have different seeds."""
         characters = check_length(config.length)
-        if config.task and config.task not in KINDS:
-            raise ConfigError(
-                f"ruler2 has no task {config.task!r}", hint=f"It has: {', '.join(KINDS)}"
-            )
-        for seed in split_seeds(split, config.size):
-            kind = config.task or KINDS[seed % len(KINDS)]
+        for seed, kind in kinds_in_turn(KINDS, config.task, split, config.size):
             made = made_for(kind, seed, characters)
             yield Task(
                 prompt=made.prompt,

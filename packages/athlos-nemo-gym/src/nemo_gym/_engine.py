@@ -1,0 +1,170 @@
+"""The environments of a configuration, each with attempts of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Iterator, Mapping
+from typing import Any, ClassVar
+
+from athlos import ConfigError, Model, ToolLoop
+from athlos.train.nemo_rl import GymError, NemoRollouts, policy_model
+
+__all__ = ["Engine"]
+
+Row = dict[str, Any]
+
+_ALL = frozenset({"policy", "truncated", "failure_rewards", "fail_after", "patience", "out"})
+_EACH = _ALL | {
+    "environment", "config", "agent", "models", "deadline", "attempts", "concurrency", "sandbox",
+}  # fmt: skip
+_MODEL = frozenset({"base_url", "name", "api_key_env", "sampling"})
+
+
+class Engine:
+    """What is between `RunHelper.start` and `shutdown`.
+
+    Args:
+        config: As the trainer made it: `athlos`, `policy_base_url`, `policy_model_name`.
+        port: Of the head server that NeMo Gym would begin; tells engines apart.
+
+    Attributes:
+        agents: By the name that rows have in `agent_ref`.
+
+    Raises:
+        ConfigError: Something in the configuration is missing or wrong.
+    """
+
+    _running: ClassVar[dict[int | None, Engine]] = {}
+
+    def __init__(self, config: Mapping[str, Any], port: int | None) -> None:
+        self.config = dict(config)
+        self.agents: dict[str, NemoRollouts] = {}
+        self._port = port
+        if port in self._running:
+            raise ConfigError(f"an engine with head_server.port {port} is running already")
+        given = _section(config)
+        common = {name: given[name] for name in _ALL if name in given}
+        try:
+            for name, entry in given["environments"].items():
+                self.agents[name] = _rollouts(name, entry, common, config)
+        except BaseException:
+            self.close()
+            raise
+        self._running[port] = self
+
+    @classmethod
+    def running(cls, port: int | None) -> Engine:
+        """The engine of a port, or the only one.
+
+        Raises:
+            RuntimeError: There is none.
+        """
+        if port in cls._running:
+            return cls._running[port]
+        if len(cls._running) == 1:
+            return next(iter(cls._running.values()))
+        said = f"with head_server.port {port}" if cls._running else "at all"
+        raise RuntimeError(f"no engine {said}: RunHelper().start(...) begins one in this process")
+
+    def run(self, rows: list[Row]) -> Iterator[Awaitable[tuple[Row, Row]]]:
+        """Attempts rows; see `RolloutCollectionHelper.run_examples`."""
+        parts: dict[str, list[Row]] = {}
+        for row in rows:
+            parts.setdefault(self._agent(row), []).append(row)
+        started = [self.agents[name].run(part) for name, part in parts.items()]
+        if len(started) == 1:
+            return started[0]
+        return _merged(list(itertools.chain.from_iterable(started)))
+
+    def check(self) -> None:
+        """Raises what keeps one of the environments from working."""
+        for one in self.agents.values():
+            one.check()
+
+    def close(self) -> None:
+        """Ends all attempts. May be called twice."""
+        if self._running.get(self._port) is self:
+            del self._running[self._port]
+        for one in self.agents.values():
+            one.close()
+
+    def _agent(self, row: Row) -> str:
+        known = ", ".join(self.agents)
+        ref = row.get("agent_ref") or {}
+        name = ref.get("name")
+        if name is None and len(self.agents) == 1:
+            [name] = self.agents
+            row["agent_ref"] = {"type": "responses_api_agents", "name": name}
+        if name not in self.agents:
+            said = f"agent_ref.name is {name!r}" if name else "a row has no agent_ref.name"
+            raise GymError(f"{said}; athlos.environments has: {known}", status=422)
+        return str(name)
+
+
+def _merged(waiting: list[Awaitable[tuple[Row, Row]]]) -> Iterator[Awaitable[tuple[Row, Row]]]:
+    """As they come to an end, over all environments."""
+    started: list[Iterator[Any]] = []
+
+    async def following() -> tuple[Row, Row]:
+        if not started:
+            started.append(iter(asyncio.as_completed(list(waiting))))
+        row, result = await next(started[0])
+        return row, result
+
+    return (following() for _ in waiting)
+
+
+def _section(config: Mapping[str, Any]) -> dict[str, Any]:
+    given = config.get("athlos")
+    hint = (
+        "nemo_gym is athlos-nemo-gym here: env.nemo_gym.athlos.environments names the environments "
+        "by the agent_ref.name of the rows."
+    )
+    if not isinstance(given, Mapping):
+        raise ConfigError("the configuration has no `athlos`", hint=hint)
+    if config.get("config_paths"):
+        raise ConfigError(
+            "config_paths names servers of NeMo Gym, which athlos-nemo-gym does not start",
+            hint="Leave it out. `athlos import nemo-gym` turns such a configuration into ours; "
+            "nemo-gym+http://HOST:PORT is an environment on a server that runs already.",
+        )
+    _known(given, _ALL | {"environments"}, "athlos")
+    if not isinstance(given.get("environments"), Mapping) or not given["environments"]:
+        raise ConfigError("athlos.environments is empty", hint=hint)
+    return dict(given)
+
+
+def _rollouts(
+    name: str, entry: Any, common: Mapping[str, Any], config: Mapping[str, Any]
+) -> NemoRollouts:
+    given = {"environment": entry} if isinstance(entry, str) else dict(entry)
+    where = f"athlos.environments.{name}"
+    _known(given, _EACH, where)
+    if "environment" not in given:
+        raise ConfigError(f"{where} names no environment")
+    options = {**common, **given}
+    reference = options.pop("environment")
+    if "out" in common and "out" not in given:
+        options["out"] = f"{common['out']}/{name}"
+    if "agent" in options:
+        try:
+            options["agent"] = ToolLoop(**options["agent"])
+        except TypeError as error:
+            raise ConfigError(f"{where}.agent: {error}") from error
+    models = {}
+    for role, one in (options.pop("models", None) or {}).items():
+        _known(one, _MODEL, f"{where}.models.{role}")
+        models[role] = Model(**one)
+    urls, policy = config.get("policy_base_url"), config.get("policy_model_name")
+    if not urls or not policy:
+        raise ConfigError("the configuration has no policy_base_url, or no policy_model_name")
+    model = policy_model(list(urls) if not isinstance(urls, str) else urls, str(policy))
+    return NemoRollouts(reference, model, models=models or None, **options)
+
+
+def _known(given: Mapping[str, Any], names: frozenset[str], where: str) -> None:
+    for name in given:
+        if name not in names:
+            known = ", ".join(sorted(names))
+            raise ConfigError(f"{where} has no setting {name!r}", hint=f"There are: {known}.")
