@@ -10,7 +10,6 @@ clients asleep and pay for waking them, which the empty handler would not.
 """
 
 import asyncio
-import os
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,7 @@ CLIENTS = 64
 PAUSE = 0.016  # seconds between a reply and the next request: what a model would take, and less
 TOOLS = 3
 PER_SESSION = 2 + TOOLS
+PARTS = 20
 KINDS = ("empty", "serve", "many")
 ROW = {
     "responses_create_params": {
@@ -199,20 +199,37 @@ async def load(port: int, token: str, each: int, *, at_once: bool) -> None:
 
 
 def cpu_of(pid: int) -> float:
-    """CPU seconds of a process up to now, of all its threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """CPU seconds of a process up to now, of all its threads that still run."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((one / "schedstat").read_text().split()[0]) for one in threads) / 1e9
 
 
-def measure(kind: str, sessions: int) -> float:
-    """Microseconds of CPU for a request."""
+def measure(sessions: int) -> list[float]:
+    """Microseconds of CPU for a request, by kind.
+
+    The servers take turns in small parts, so that what else the machine does disturbs all alike.
+    """
     each = max(sessions // CLIENTS, 1)
-    role = "empty" if kind == "empty" else "serve"
-    with process(role) as (pid, (port, token)):
-        uvloop.run(load(port, token, max(each // 10, 1), at_once=False))  # warm-up
-        before = cpu_of(pid)
-        uvloop.run(load(port, token, each, at_once=kind == "many"))
-        return (cpu_of(pid) - before) / (each * CLIENTS * PER_SESSION) * 1e6
+    parts = min(each, PARTS)
+    with process("empty") as empty, process("serve") as full:
+        servers = {"empty": empty, "serve": full, "many": full}
+        spent = dict.fromkeys(KINDS, 0.0)
+
+        def part(kind: str, count: int) -> None:
+            pid, (port, token) = servers[kind]
+            before = cpu_of(pid)
+            uvloop.run(load(port, token, count, at_once=kind == "many"))
+            spent[kind] += cpu_of(pid) - before
+
+        for kind in ("empty", "serve"):
+            part(kind, max(each // 10, 1))  # warm-up
+        spent = dict.fromkeys(KINDS, 0.0)
+        for number in range(parts):
+            count = each * (number + 1) // parts - each * number // parts
+            part("empty", count)
+            part("serve", count)
+        part("many", each)
+    return [spent[kind] / (each * CLIENTS * PER_SESSION) * 1e6 for kind in KINDS]
 
 
 def main() -> None:
@@ -226,9 +243,7 @@ def main() -> None:
     sessions = CLIENTS if options.quick else options.sessions
     repeats = 1 if options.quick else options.repeats
     allow_files(4 * CLIENTS)
-    runs = []
-    for _ in range(repeats):  # in turn, so that what else runs here disturbs all
-        runs.append([measure(kind, sessions) for kind in KINDS])
+    runs = [measure(sessions) for _ in range(repeats)]
     table = Table(
         ("sessions at once", 18),
         ("empty, µs", 12),

@@ -43,7 +43,8 @@ async def collect(name: str, count: int) -> dict[str, float]:
 
     env = athlos.load(name)
     config = env.make_config()
-    tasks = [task for _, task in zip(range(TASKS), env.tasks(config, "test"), strict=False)]
+    few = min(TASKS, count // 2)
+    tasks = [task for _, task in zip(range(few), env.tasks(config, "test"), strict=False)]
     right = {}
     for task in tasks:
         info = task.info
@@ -60,16 +61,13 @@ async def collect(name: str, count: int) -> dict[str, float]:
         asked += 1
         return wrong if asked % 2 else right[messages[0].text]
 
-    def collection(samples: int):
-        return athlos.collect(
-            name, fake_model(policy, keep_requests=False), tasks=tasks, samples=samples,
-            concurrency=CONCURRENCY,
-        )  # fmt: skip
-
     late: list[float] = []
     watching = asyncio.create_task(lateness(late))
     began, cpu, children = time.perf_counter(), time.process_time(), cpu_of_children()
-    measured = collection(max(count // TASKS, 2))
+    measured = athlos.collect(
+        name, fake_model(policy, keep_requests=False), tasks=tasks, samples=count // few,
+        concurrency=CONCURRENCY,
+    )  # fmt: skip
     summary = await measured.run()
     took = time.perf_counter() - began
     watching.cancel()

@@ -54,8 +54,9 @@ def row(entry: Listed) -> list[str]:
     names = [f"`{entry.name}`", *(f"alias `{alias}`" for alias in entry.aliases)]
     needs = re.findall(r"athlos\[([\w-]+)\]", _bullet(readme, "Needs"))
     licence = re.match(r"[\w.+-]*\w", _bullet(readme, "Licence"))
+    summary = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", entry.summary)
     cells = [
-        ", ".join(names), entry.summary.rstrip("."), _tools(env), _tasks(env, readme),
+        ", ".join(names), summary.rstrip("."), _tools(env), _tasks(env, readme),
         _rewards(env), ", ".join(f"`{extra}`" for extra in needs), licence[0] if licence else "",
     ]  # fmt: skip
     return [cell.replace("|", "\\|") for cell in cells]

@@ -96,3 +96,25 @@ def test_a_tool_loses_one_level():
 def test_an_error_says_where(items, message):
     with pytest.raises(ConfigError, match=f"of the reply .*{message}"):
         list(read_items(items, where="the reply"))
+
+
+def test_blocks_of_an_answer_may_stay_apart():
+    def say(*texts):
+        content = [{"type": "output_text", "text": text} for text in texts]
+        return {"type": "message", "role": "assistant", "content": content}
+
+    thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]}
+
+    def parts(*items):
+        (message,) = read_items(list(items), keep_blocks=True)
+        if isinstance(message.content, list):
+            return [(part["item"], part["text"]) for part in message.content]
+        return message.content
+
+    assert parts(thought, say("a")) == "a"
+    assert parts(say("a", "b")) == [(0, "a"), (0, "b")]
+    assert parts(say("a"), say("b", "c")) == [(0, "a"), (1, "b"), (1, "c")]
+    assert parts(say("a"), thought) == [(0, "a"), (1, "")]
+    assert parts(thought) is None
+    (joined,) = read_items([say("a", "b"), say("c")])
+    assert joined.content == "abc"

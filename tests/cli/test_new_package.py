@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import athlos
+from athlos import ConfigError
 from athlos.cli import new, show
 from athlos.registry import GROUP, digest, listing, package
 from athlos.runs.spec import RunFile
@@ -87,6 +88,11 @@ def test_the_tests_of_the_package_pass(installed):
     for test in tests:
         test()
     assert len(tests) == 4
+
+
+def test_a_package_may_not_have_a_name_of_the_library():
+    with pytest.raises(ConfigError, match="the library has an environment 'counter'"):
+        new.command.main(["counter", "--package"], standalone_mode=False)
 
 
 def test_what_is_from_no_package_says_none():

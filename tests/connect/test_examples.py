@@ -35,7 +35,7 @@ def test_an_example_runs(name):
         pytest.skip("verifiers is not of its in-process line, 0.1")
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / f"{name}.py")],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert said in done.stdout

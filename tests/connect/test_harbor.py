@@ -11,6 +11,8 @@ from athlos import ConfigError, VerifierError, load
 from athlos.connect import harbor
 from athlos.connect.task_folder import read
 from athlos.registry import digest
+from athlos.sandbox import Limits
+from athlos.sandbox.container import run_command
 from athlos.testing import call, fake_model, scripted
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "harbor"
@@ -226,6 +228,14 @@ def test_the_last_summary_of_pytest_is_its_own():
     header = "=========== short test summary info ==========="
     printed = f"{header}\nPASSED x\n\n{header}\nFAILED a::b - PASSED\nPASSED a::c\n"
     assert harbor._pytest_verdicts(printed) == ["FAILED", "PASSED"]
+
+
+def test_a_container_for_a_task_is_its_own_and_has_the_folders_of_the_form():
+    argv = run_command("podman", "image", "name", "/shared", Limits(disk=65536), harbor._OURS)
+    assert {"--user=0:0", "--network=none", "--cap-drop=ALL"} <= set(argv)
+    assert "--read-only" not in argv
+    mounted = {word.split(":")[0] for word in argv if word.startswith("--tmpfs=")}
+    assert {"--tmpfs=/logs", "--tmpfs=/solution", "--tmpfs=/tests"} <= mounted
 
 
 # -- refusals --------------------------------------------------------------------------------------

@@ -27,3 +27,15 @@ def test_the_benchmark_measures_every_way(tmp_path):
     assert next(iter(row["ways"])) == "python -c, no sandbox"
     assert len(row["ways"]) == 5
     assert all(way["per_second"] > 0 for way in row["ways"].values())
+
+
+def test_the_benchmark_of_verifiers_measures_both(tmp_path):
+    pytest.importorskip("math_verify")
+    command = [sys.executable, ROOT / "benchmarks/verifiers.py", "--quick", "--results", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    [row] = map(json.loads, (tmp_path / "verifiers.jsonl").read_text().splitlines())
+    assert {name: found["count"] for name, found in row["verifiers"].items()} == {
+        "math": 40,
+        "code_gen": 20,
+    }

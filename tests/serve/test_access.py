@@ -29,10 +29,10 @@ class Keyed(Environment):
         return 1.0
 
 
-def run(main, environment="counter", **options):
+def run(main, environment="counter", ask_as=None, **options):
     async def all_of_it():
         async with serving(environment, **options) as server:
-            return await main(server, Caller(server, token=options.get("ask_as")))
+            return await main(server, Caller(server, token=ask_as))
 
     return asyncio.run(all_of_it())
 
@@ -41,20 +41,44 @@ def paths(server):
     return [key for key in server._app.routes if key != ("GET", "/health")]
 
 
+UNKNOWN = ["/nothing", "/docs", "/add/x", "/%2e%2e/verify", "/ng-rollout/1/verify", "/mcp/x", "//"]
+
+
 @pytest.mark.parametrize("sent", [None, "Bearer", "Bearer wrong", "Basic x", f"Bearer {TOKEN}x"])
 def test_without_the_token_everything_but_health_is_refused(sent):
     async def main(server, ask):
         headers = {} if sent is None else {"authorization": sent}
         anybody = Caller(server, token="")
         anybody._token = None
-        refused = [await anybody(*key, **headers) for key in paths(server)]
-        refused += [await anybody("POST", "/nothing", **headers)]
+        described = (await ask("GET", "/openapi.json")).json["paths"]
+        known = {(method.upper(), path) for path in described for method in described[path]}
+        known = (known | set(paths(server))) - {("GET", "/health")}
+        known |= {(method, path) for path in UNKNOWN for method in ("GET", "POST", "PUT")}
+        refused = {key: (await anybody(*key, **headers)).status for key in sorted(known)}
         return refused, await anybody("GET", "/health")
 
-    refused, health = run(main, token=TOKEN, model=scripted("hm"))
-    assert {reply.status for reply in refused} == {401}
-    assert len(refused) > 12
+    refused, health = run(main, token=TOKEN, model=scripted("hm"), ask_as=TOKEN)
+    assert {key: status for key, status in refused.items() if status != 401} == {}
+    assert len(refused) > 12 + 3 * len(UNKNOWN)
     assert health.json == {"status": "ok"}
+
+
+def test_the_name_of_a_session_opens_its_own_tools_and_nothing_else():
+    async def main(server, ask):
+        one, other = [await ask.post("/seed_session", ROW) for _ in "ab"]
+        name = one.headers["athlos-session"]
+        guest = Caller(server, token=name)
+        statuses = {key: (await guest(*key)).status for key in paths(server) if key[1] != "/mcp"}
+        listed = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+        listed["params"] = {"name": "add", "arguments": {"amount": 3}}
+        taken = await guest.post("/mcp", listed, other.session)  # with the other one's header
+        return statuses, taken, [(await ask.post("/add", {"amount": 0}, s.session)).text
+                                 for s in (one, other)]  # fmt: skip
+
+    statuses, taken, counts = run(main, token=TOKEN)
+    assert set(statuses.values()) == {401}
+    assert taken.status == 200
+    assert counts == ["3", "0"]
 
 
 def test_with_the_token_they_are_open():

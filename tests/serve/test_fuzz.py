@@ -26,7 +26,7 @@ def policy(messages):
 
 
 @pytest.mark.skipif(PROGRAM is None, reason="schemathesis is not installed")
-def test_no_request_that_fits_the_description_breaks_the_server():
+def test_no_request_that_fits_the_description_breaks_the_server(tmp_path):
     async def main():
         names = ("counter", "mcqa", "string_match", "blackjack")
         async with serving(*names, model=fake_model(policy), lease=6.0) as server:
@@ -34,7 +34,7 @@ def test_no_request_that_fits_the_description_breaks_the_server():
                 PROGRAM, "run", f"{server.url}/openapi.json",
                 "-H", f"Authorization: Bearer {server.token}",
                 "--exclude-checks", EXCLUDED, "--max-time", SECONDS, "--no-color",
-                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=tmp_path,
             )  # fmt: skip
             said, _ = await program.communicate()
             for _ in range(400):

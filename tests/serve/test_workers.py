@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from tests.serve.helpers import ROW, Caller, answered, said
@@ -40,6 +41,15 @@ def test_every_request_finds_its_session(served):
     assert 'sessions_opened_total{worker="0"}' in figures
     assert 'sessions_opened_total{worker="1"}' in figures
     assert {worker for worker, _, _ in found} <= {"0", "1"}
+
+
+def test_no_process_shows_the_token(served):
+    children = Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children").read_text()
+    pids = [str(served.process.pid), *children.split()]
+    shown = [Path(f"/proc/{pid}/{what}").read_text(errors="replace")
+             for pid in pids for what in ("cmdline", "environ")]  # fmt: skip
+    assert len(pids) == 3
+    assert [text for text in shown if served.token in text] == []
 
 
 def test_a_key_without_a_session_finds_the_first_request(served):

@@ -58,6 +58,11 @@ def command(name: str, as_package: bool) -> None:
             f"a package {stem!r} would hide the one that Python knows by this name",
             hint=f"Choose another name, {stem}_env for example.",
         )
+    if as_package and stem in _library_names():
+        raise ConfigError(
+            f"the library has an environment {stem!r}, which would come before that of a package",
+            hint=f"Choose another name, my_{stem} for example.",
+        )
     if folder.exists():
         raise ConfigError(f"{folder} exists already", hint="Choose another name.")
     words = {
@@ -89,6 +94,13 @@ def command(name: str, as_package: bool) -> None:
         click.echo(f"try:  athlos show {path}")
         click.echo(f"      athlos run {path} --model local --limit 5")
     click.echo(f"      pytest {shlex.quote(str(folder))}")
+
+
+def _library_names() -> set[str]:
+    from athlos.registry import listing
+
+    library = (one for one in listing() if one.source == "library")
+    return {name for one in library for name in (one.name, *one.aliases)}
 
 
 def _class_name(stem: str) -> str:

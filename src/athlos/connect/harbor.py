@@ -15,7 +15,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 from msgspec import field
@@ -104,6 +104,7 @@ class Harbor(Environment):
     """One task in a sandbox of its own."""
 
     Config = HarborConfig
+    check_exceptions: ClassVar[dict[str, str]] = {"tasks.splits": "task folders have no splits"}
     folders: dict[str, Path]
 
     @classmethod

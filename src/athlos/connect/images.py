@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 
 import msgspec
@@ -15,6 +16,8 @@ from athlos.timeouts import time_limit
 __all__ = ["Image", "inspect"]
 
 _SECONDS = 60.0
+# What a runtime needs to find its server and its images; nothing else of ours is its business.
+_PASSED = ("PATH", "HOME", "XDG_RUNTIME_DIR", "DOCKER_HOST", "DOCKER_CONTEXT", "CONTAINER_HOST")
 
 
 class Image(Struct):
@@ -52,6 +55,7 @@ async def inspect(image: str, runtime: str, context: str) -> Image:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        env={name: os.environ[name] for name in _PASSED if name in os.environ},
     )
     try:
         with time_limit(_SECONDS):

@@ -6,13 +6,13 @@ nor a refusal does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 from athlos.envs.seeds import draw
-from athlos.scoring.instructions import follows_all
+from athlos.scoring.instructions import follows
 
 __all__ = ["Catalogue", "Directed", "Directive", "Draft", "directed"]
 
@@ -134,8 +134,10 @@ def _drawn(rng: Random, catalogue: Catalogue, count: int) -> Directed:
 
 
 def _is_fair(made: Directed, each: bool) -> bool:
-    def obeyed(text: str) -> list[bool]:
-        return follows_all(made.instruction_ids, made.arguments, text)
+    asked = list(zip(made.instruction_ids, made.arguments, strict=True))
+
+    def obeyed(text: str) -> Iterator[bool]:
+        return (follows(*one, text) for one in asked)
 
     wrong = (made.prompt, made.prompt * 2, *USELESS)
     passes = any if each else all

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from hashlib import blake2b
 from typing import Any
 
-from athlos.engine.garbage import collect_garbage
 from athlos.errors import AthlosError
 from athlos.serve.counters import Counters
 from athlos.serve.mcp import LABEL as MCP
@@ -156,7 +155,6 @@ class App:
             except (RuntimeError, ConnectionError):  # the client has gone
                 return
             self.counters.add(route, status, time.monotonic() - started)
-            collect_garbage()
         finally:
             self.under_way -= 1
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from athlos.engine.garbage import collect_garbage
 from athlos.serve.refused import Refused
 from athlos.serve.session import Session
 
@@ -149,6 +150,7 @@ class Sessions:
             while True:
                 await asyncio.sleep(min(self._lease / 4, 5.0))
                 self._sweep(closing)
+                collect_garbage()  # here, for no request should wait for it
         finally:
             for task in closing:
                 with suppress(asyncio.CancelledError):

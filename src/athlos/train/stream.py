@@ -210,8 +210,10 @@ class Stream:
         pump, self._pump = self._pump, None
         if pump is not None:
             pump.cancel()
-            with suppress(asyncio.CancelledError, AthlosError):
-                await pump
+            await asyncio.wait({pump})
+            error = None if pump.cancelled() else pump.exception()
+            if error is not None and not isinstance(error, AthlosError):
+                raise error
         self._acks.close()
 
     async def __aenter__(self) -> Self:

@@ -31,8 +31,9 @@ SCALE = "def scale(a, k):\n    return [x * k for x in a]"
 METHOD = "class Solution:\n    def scale(self, a, k):\n        return tuple(x * k for x in a)"
 FORKS = "import os\nwhile True:\n    os.fork()"
 FORGES = (
-    'import os\nfor fd in range(64):\n    try: os.write(fd, b\'[0, "3", ""]\\n[0, "0", ""]\\n\')\n'
-    "    except OSError: pass\nos._exit(1)"
+    "import os\nfor fd in range(64):\n"
+    '    try: os.write(fd, b\'[0, "true", ""]\\n[0, true, 1]\\n\')\n'
+    "    except OSError: pass\nos._exit(0)"
 )
 LOOKS = (
     "import gc, sys, glob\nfound = [o for o in gc.get_objects() if isinstance(o, dict)]\n"
@@ -58,6 +59,13 @@ CASES = [
     (ADD, block("import threading\nthreading.Thread(target=lambda: "
                 "print(sum(map(int, input().split())))).start()"), 1, None),
     (LINES, block("print('1 2.000 ')\nprint('  yes')"), 1, None),
+    (ADD, block(GOOD.replace("print(a + b)", "open(1, 'w', closefd=False).write(str(a + b))")), 1,
+     None),
+    (ADD, block("import os, sys\n" + GOOD + "\nsys.stdout.flush()\nos._exit(0)"), 1, None),
+    (ADD, block("import io, sys\nsys.stdout = kept = io.StringIO()\n" + GOOD +
+                "\nsys.__stdout__.write(kept.getvalue())\nsys.__stdout__.flush()"), 1, None),
+    (ADD, block("import threading, time\nthreading.Thread(target=time.sleep, args=[60], "
+                "daemon=True).start()\n" + GOOD), 1, None),
     (TWICE, block(SCALE), 1, None),
     (TWICE, block(METHOD), 1, None),
     (TWICE, block("def scale(a, k):\n    print('said')\n    return list(array(a)) if 0 else "
@@ -91,7 +99,7 @@ CASES = [
     (ADD, block("x = bytearray(1 << 32)"), 0, [-4]),
     (ADD, block("x = []\nwhile True: x.append(bytearray(1 << 24))"), 0, None),
     (ADD, block("while True: print('3' * 1000)"), 0, [-4]),
-    (ADD, block(FORGES), 0, [-4]),
+    (ADD, block(FORGES), 0, [-2]),
     (ADD, block(LOOKS), 0, [-2]),
     (TWICE, block(EQUAL), 0, [-2]),
     (ADD, block("import os, signal\nos.kill(os.getppid(), signal.SIGKILL)"), 0, [-4]),

@@ -7,8 +7,9 @@ import itertools
 from collections.abc import Awaitable, Iterator, Mapping
 from typing import Any, ClassVar
 
-from athlos import ConfigError, Model, ToolLoop
+from athlos import ConfigError
 from athlos.train.nemo_rl import GymError, NemoRollouts, policy_model
+from athlos.train.settings import check_names, read_options
 
 __all__ = ["Engine"]
 
@@ -18,7 +19,6 @@ _ALL = frozenset({"policy", "truncated", "failure_rewards", "fail_after", "patie
 _EACH = _ALL | {
     "environment", "config", "agent", "models", "deadline", "attempts", "concurrency", "sandbox",
 }  # fmt: skip
-_MODEL = frozenset({"base_url", "name", "api_key_env", "sampling"})
 
 
 class Engine:
@@ -129,7 +129,7 @@ def _section(config: Mapping[str, Any]) -> dict[str, Any]:
             hint="Leave it out. `athlos import nemo-gym` turns such a configuration into ours; "
             "nemo-gym+http://HOST:PORT is an environment on a server that runs already.",
         )
-    _known(given, _ALL | {"environments"}, "athlos")
+    check_names(given, _ALL | {"environments"}, "athlos")
     if not isinstance(given.get("environments"), Mapping) or not given["environments"]:
         raise ConfigError("athlos.environments is empty", hint=hint)
     return dict(given)
@@ -140,31 +140,15 @@ def _rollouts(
 ) -> NemoRollouts:
     given = {"environment": entry} if isinstance(entry, str) else dict(entry)
     where = f"athlos.environments.{name}"
-    _known(given, _EACH, where)
+    check_names(given, _EACH, where)
     if "environment" not in given:
         raise ConfigError(f"{where} names no environment")
-    options = {**common, **given}
+    options = read_options({**common, **given}, where)
     reference = options.pop("environment")
     if "out" in common and "out" not in given:
         options["out"] = f"{common['out']}/{name}"
-    if "agent" in options:
-        try:
-            options["agent"] = ToolLoop(**options["agent"])
-        except TypeError as error:
-            raise ConfigError(f"{where}.agent: {error}") from error
-    models = {}
-    for role, one in (options.pop("models", None) or {}).items():
-        _known(one, _MODEL, f"{where}.models.{role}")
-        models[role] = Model(**one)
     urls, policy = config.get("policy_base_url"), config.get("policy_model_name")
     if not urls or not policy:
         raise ConfigError("the configuration has no policy_base_url, or no policy_model_name")
     model = policy_model(list(urls) if not isinstance(urls, str) else urls, str(policy))
-    return NemoRollouts(reference, model, models=models or None, **options)
-
-
-def _known(given: Mapping[str, Any], names: frozenset[str], where: str) -> None:
-    for name in given:
-        if name not in names:
-            known = ", ".join(sorted(names))
-            raise ConfigError(f"{where} has no setting {name!r}", hint=f"There are: {known}.")
+    return NemoRollouts(reference, model, **options)

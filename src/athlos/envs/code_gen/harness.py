@@ -1,7 +1,7 @@
 """Runs a program on the inputs of its tests, in a sandbox; the results are compared elsewhere.
 
 Expected outputs never enter the sandbox, so whatever a program does there, it can only give its own
-answers. Each test is a process of its own; the first one that fails ends it all.
+answers. The first test that fails ends it all.
 """
 
 from __future__ import annotations
@@ -27,25 +27,33 @@ _PRELUDE = (
     "operator io sys json builtins typing"
 )
 
+# The process that began watches; its child runs the tests, and is replaced if one ends it or leaves
+# threads behind. A program has new names, streams and files in each test.
 _HARNESS = """\
 import importlib, json, os, resource, select, signal, sys, threading, time, traceback
 given = json.loads(sys.stdin.buffer.read())
-out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+out = os.fdopen(os.dup(1), "wb")
 if hasattr(sys, "set_int_max_str_digits"):
     sys.set_int_max_str_digits(50000)
-name, seconds, call = given["fn_name"], given["seconds"], given["fn_name"] is not None
-space = {"__builtins__": __builtins__}
+name, seconds, tests = given["fn_name"], given["seconds"], given["tests"]
+call = name is not None
+REPORT, AGAIN = 3, 99
+base = {"__builtins__": __builtins__}
 for module in given["prelude"]:
     loaded = importlib.import_module(module)
     public = getattr(loaded, "__all__", None) or [n for n in vars(loaded) if n[0] != "_"]
-    space.update((n, getattr(loaded, n)) for n in public)
-space.update((module, sys.modules[module]) for module in given["prelude"])
-space["__name__"] = "solution" if call else "__main__"
+    base.update((n, getattr(loaded, n)) for n in public)
+base.update((module, sys.modules[module]) for module in given["prelude"])
+base["__name__"] = "solution" if call else "__main__"
 
-def say(code, text=None, error=""):
-    print(json.dumps([code, text, error]), file=out, flush=True)
+def said(code, text=None, error=""):
+    return json.dumps([code, text, error]).encode() + b"\\n"
 
-def answer(text):
+def tell(line):
+    out.write(line)
+    out.flush()
+
+def answer(space, text):
     arguments = [json.loads(line) for line in text.split("\\n") if line.strip()]
     found = space["Solution"]() if "Solution" in space else None
     found = getattr(found, name) if hasattr(found, name) else space[name]
@@ -55,32 +63,45 @@ def answer(text):
     except TypeError:
         return ""
 
-def attempt(text, cap):
-    os.setsid()
-    resource.setrlimit(resource.RLIMIT_FSIZE, (cap, cap))
-    sys.setrecursionlimit(50000)
-    names = (os.devnull, os.devnull, "err") if call else ("in", "out", "err")
-    for fd, path in enumerate(names):
-        opened = os.open(path, os.O_WRONLY if fd else os.O_RDONLY)
+def limit_files(most):
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (min(most, hard), hard))
+
+def put(path, flags, fd):
+    opened = os.open(path, flags | os.O_CREAT, 0o600)
+    if opened != fd:
         os.dup2(opened, fd)
         os.close(opened)
-    result = os.open("out", os.O_WRONLY)
-    os.dup2(result, 3)
-    os.closerange(4, 256)
+
+def content(path, most):
+    with open(path, encoding="utf-8", errors="replace", newline="") as file:
+        return file.read(most)
+
+def attempt(text, cap):
+    limit_files(1 << 40)
+    with open("in", "w", encoding="utf-8", errors="replace") as file:
+        file.write(text)
+    put(os.devnull if call else "in", os.O_RDONLY, 0)
+    put(os.devnull if call else "out", os.O_WRONLY | os.O_TRUNC, 1)
+    put("err", os.O_WRONLY | os.O_TRUNC, 2)
+    limit_files(cap)
+    sys.setrecursionlimit(50000)
+    space, made, code = dict(base), None, 0
     for stream, fd, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
         space[stream] = open(fd, mode, encoding="utf-8", errors="replace", closefd=False)
         setattr(sys, stream, space[stream])
-    code = 0
     try:
         try:
             exec(program, space)
             if call:
-                made = answer(text)
-                os.write(3, made.encode())
-            threading._shutdown()
+                made = answer(space, text)
         except SystemExit:
             code = 1 if call else 0
+        for thread in threading.enumerate():
+            if thread is not threading.main_thread() and not thread.daemon:
+                thread.join()
         sys.stdout.flush()
+        space.clear()  # and with it whatever else is still to be written
     except BaseException:
         code = 1
         try:
@@ -88,43 +109,76 @@ def attempt(text, cap):
             sys.stderr.flush()
         except BaseException:
             pass
-    os._exit(code)
+    if code:
+        return said(-4, None, content("err", 1 << 20)[-1000:] or "it ended itself")
+    return said(0, made if call else content("out", cap))
 
-def test(text, cap):
-    for path, content in (("in", text), ("out", ""), ("err", "")):
-        with open(path, "w", encoding="utf-8", errors="replace") as file:
-            file.write(content)
+def run_tests(first, report):
+    os.setsid()
+    os.dup2(report, REPORT)
+    os.closerange(REPORT + 1, 256)
+    for text, cap in tests[first:]:
+        line = attempt(text, cap)
+        while line:
+            line = line[os.write(REPORT, line):]
+        if threading.active_count() > 1:
+            os._exit(AGAIN)
+    os._exit(0)
+
+def watch(first):
+    reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
-        attempt(text, cap)
-    ended = os.pidfd_open(pid)
-    late = not select.select([ended], [], [], seconds)[0]
-    os.close(ended)
-    for end in (lambda: os.killpg(pid, signal.SIGKILL), lambda: os.kill(pid, signal.SIGKILL)):
         try:
-            end()
+            run_tests(first, writing)
+        finally:
+            os._exit(1)
+    os.close(writing)
+    ended, buffer, number, failed = os.pidfd_open(pid), b"", first, False
+    until = time.monotonic() + seconds
+    while not failed and number < len(tests):
+        ready = select.select([reading, ended], [], [], max(until - time.monotonic(), 0))[0]
+        if not ready:
+            tell(said(-3, None, "took longer than %g s" % seconds))
+            failed = True
+        elif reading in ready:
+            data = os.read(reading, 1 << 20)
+            buffer += data
+            if not data:
+                break
+            *lines, buffer = buffer.split(b"\\n")
+            for line in lines:
+                tell(line + b"\\n")
+                number, until = number + 1, time.monotonic() + seconds
+                failed = failed or not line.startswith(b"[0,")
+        else:
+            break
+    for end in (os.killpg, os.kill):
+        try:
+            end(pid, signal.SIGKILL)
         except OSError:
             pass
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    if late:
-        return say(-3, None, "took longer than %g s" % seconds) or False
-    if code:
-        with open("err", errors="replace") as file:
-            error = file.read()[-1000:]
-        return say(-4, None, error or "ended with code %d" % code) or False
-    with open("out", encoding="utf-8", errors="replace", newline="") as file:
-        say(0, file.read(cap))
-    return True
+    os.close(reading)
+    os.close(ended)
+    if failed or number == len(tests):
+        return len(tests)
+    if code != AGAIN:  # the program ended its process
+        if code or call:
+            tell(said(-4, None, content("err", 1 << 20)[-1000:] or "ended with code %d" % code))
+            return len(tests)
+        tell(said(0, content("out", tests[number][1])))
+        number += 1
+    return number
 
 try:
     program = compile(given["code"], "main.py", "exec")
 except BaseException as error:
-    say(-4, None, "%s: %s" % (type(error).__name__, error))
+    tell(said(-4, None, "%s: %s" % (type(error).__name__, error)))
 else:
-    for text, cap in given["tests"]:
-        if not test(text, cap):
-            break
-out.flush()
+    number = 0
+    while number < len(tests):
+        number = watch(number)
 os._exit(0)
 """
 

@@ -8,6 +8,7 @@ code draws it at random.
 import logging
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from athlos.scoring.instructions.text import sentences, tokens, words
 from athlos.scoring.json_text import parse_json
@@ -32,20 +33,30 @@ def compared(count: int, relation: str, limit: int) -> bool:
     raise ValueError(f"relation: found {relation!r}, expected 'less than' or 'at least'")
 
 
+_REMEMBERED = 20_000  # characters of a text whose language is remembered
+
+
 def is_in_language(text: str, language: str) -> bool:
     """Whether langdetect takes the text for one of a language; also if it cannot tell at all.
 
     Raises:
         ImportError: langdetect is not installed.
     """
+    found = _language(text) if len(text) <= _REMEMBERED else _language.__wrapped__(text)
+    return found in ("", language)
+
+
+@lru_cache(maxsize=512)
+def _language(text: str) -> str:
+    """What langdetect takes a text for; "" if it cannot tell. It takes milliseconds to tell."""
     import langdetect  # type: ignore[import-untyped]
 
     langdetect.DetectorFactory.seed = 0  # it draws samples of long texts
     try:
-        return bool(langdetect.detect(text) == language)
+        return str(langdetect.detect(text))
     except langdetect.LangDetectException:
         logging.getLogger(__name__).debug("a text has no features that tell its language")
-        return True
+        return ""
 
 
 def divided_paragraphs(text: str, divider: str) -> int | None:

@@ -1,0 +1,243 @@
+"""What verl's agent loop does here, without verl: a run in its process, on its token engine.
+
+`hooks` puts it under verl's names. One object serves all trajectories of a worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tempfile
+import uuid
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+import msgspec
+from msgspec import Struct
+
+from athlos.engine import Feed, collect
+from athlos.environment import Environment
+from athlos.errors import ConfigError, ContextOverflow
+from athlos.models.client import Model
+from athlos.models.engines import Completion
+from athlos.registry import load
+from athlos.sequences.compare import starts_with
+from athlos.train.projection import Projection, TrainingRollout
+from athlos.train.stream import Stream
+from athlos.types import Failure, LogprobKind, Sequence, Task, VersionSpan
+
+__all__ = ["Output", "Tokens", "VerlRollouts", "outputs"]
+
+_SAMPLING = ("temperature", "top_p", "top_k", "repetition_penalty")
+
+
+class Output(Struct):
+    """One row for verl. The last three lists have one length, of at least 1."""
+
+    prompt_ids: list[int]
+    response_ids: list[int]
+    response_mask: list[int]
+    response_logprobs: list[float]
+
+
+class Tokens:
+    """verl's `server_manager.generate` as an engine of this process.
+
+    Calls whose prompt goes on with the one before, in the same attempt, have the same request id:
+    verl keeps them at the server that has their prefix.
+
+    Args:
+        client: Has `generate(request_id, prompt_ids=..., sampling_params=...)`.
+        context: Tokens that a prompt and its completion may have together.
+        kind: What the servers' log-probabilities are.
+    """
+
+    def __init__(self, client: Any, context: int, kind: LogprobKind) -> None:
+        self._client, self._context, self._kind = client, context, kind
+        self._before: WeakKeyDictionary[asyncio.Task[Any], tuple[str, list[int]]]
+        self._before = WeakKeyDictionary()
+
+    async def __call__(self, ids: list[int], sampling: dict[str, Any]) -> Completion:
+        """Samples after a prompt; see `athlos.models.in_process`.
+
+        Raises:
+            ContextOverflow: The prompt leaves no room.
+            ConfigError: There are no log-probabilities.
+        """
+        if len(ids) >= self._context:
+            raise ContextOverflow(f"a prompt of {len(ids)} tokens leaves none of {self._context}")
+        most = min(sampling.get("max_tokens") or self._context, self._context - len(ids))
+        task = asyncio.current_task()
+        assert task is not None
+        name, before = self._before.get(task, ("", [-1]))
+        if not starts_with(ids, before):
+            name = uuid.uuid4().hex
+        given = {**sampling, "max_tokens": most, "logprobs": True}
+        made = await self._client.generate(request_id=name, prompt_ids=ids, sampling_params=given)
+        sampled = list(made.token_ids)
+        self._before[task] = name, [*ids, *sampled]
+        reason = "length" if len(sampled) >= most else "stop"
+        if made.stop_reason in ("aborted", "abort"):
+            reason = "abort"
+        elif made.log_probs is None:
+            raise ConfigError("verl's server sent no log-probabilities, although it was asked")
+        return Completion(
+            token_ids=sampled,
+            logprobs=[float(one) for one in made.log_probs or ()],
+            finish_reason=reason,
+            versions=_versions(made.extra_fields, len(sampled)),
+            logprob_kind=self._kind,
+        )
+
+
+class VerlRollouts:
+    """Attempts of one worker.
+
+    Args:
+        environment: As for `athlos.collect`.
+        client: verl's `server_manager`.
+        tokenizer: That of the trainer, or what `Model.in_process` takes.
+        prompt_length: `rollout.prompt_length`; with the next, the context.
+        response_length: `rollout.response_length`.
+        kind: What the servers' log-probabilities are.
+        fan_out: Whether a rollout may come to several rows.
+        truncated: `train`, or `mask`: rollouts that a limit ended are then compared only.
+        config: The environment's settings.
+        options: Of `athlos.collect`.
+
+    Raises:
+        ConfigError: The environment compares the rollouts of a group, or the options are wrong.
+    """
+
+    def __init__(
+        self,
+        environment: str | type[Environment],
+        client: Any,
+        tokenizer: Any,
+        *,
+        prompt_length: int,
+        response_length: int,
+        kind: LogprobKind = "unknown",
+        fan_out: bool = False,
+        truncated: Literal["train", "mask"] = "train",
+        config: Any = None,
+        **options: Any,
+    ) -> None:
+        self.env = load(environment)
+        if any(scorer.kind == "group_reward" for scorer in self.env.scorers):
+            raise ConfigError(
+                f"{self.env.name} compares the rollouts of a group; verl attempts each by itself",
+                hint="Use its other rewards: verl compares the group.",
+            )
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        if hasattr(tokenizer, "save_pretrained"):
+            self._folder = tempfile.TemporaryDirectory(prefix="athlos-tokenizer-")
+            tokenizer.save_pretrained(self._folder.name)
+            tokenizer = self._folder.name
+        context = prompt_length + response_length
+        model = Model.in_process(Tokens(client, context, kind), tokenizer, context=context)
+        projection = Projection(
+            policy="fork" if fan_out else "main_only", advantages="none", truncated=truncated
+        )
+        run = collect(
+            environment, model, tasks=Feed(), config=config,
+            **{"concurrency": 4096, **options},
+        )  # fmt: skip
+        patience = 2.0 * options.get("deadline", 3600.0)
+        self._stream = Stream(run, projection=projection, patience=patience)
+
+    async def attempt(
+        self, task: Task, sampling: Mapping[str, Any]
+    ) -> tuple[TrainingRollout | None, Failure | None]:
+        """One attempt, with the sampling parameters that verl gives it."""
+        given = {name: sampling[name] for name in _SAMPLING if sampling.get(name) is not None}
+        task = msgspec.structs.replace(task, sampling={**task.sampling, **given})
+        digest = hashlib.blake2b(msgspec.json.encode(task), digest_size=6).hexdigest()
+        task.id = f"{task.id or 'row'}-{digest}"  # validation samples in its own way
+        group = await self._stream.attempt(task)
+        if group.rollouts:
+            return group.rollouts[0], None
+        return None, group.failures[-1]
+
+    def figures(self, one: TrainingRollout | None) -> dict[str, float]:
+        """Numbers for `reward_extra_info`: the same names for each rollout of an environment."""
+        found = dict.fromkeys((scorer.name for scorer in self.env.scorers), 0.0)
+        if one is not None:
+            said = {**one.rollout.metrics, **one.rollout.rewards}
+            found |= {name: float(said[name]) for name in found if isfinite(said.get(name, 0.0))
+                      and name in said}  # fmt: skip
+        rollout = None if one is None else one.rollout
+        found["turns"] = float(rollout.turns) if rollout else 0.0
+        found["tool_errors"] = float(rollout.tool_errors) if rollout else 0.0
+        found["truncated"] = float(rollout is not None and rollout.status == "truncated")
+        found["masked"] = float(one is None or bool(one.masked))
+        found["failed"] = float(one is None)
+        return found
+
+    async def close(self) -> None:
+        """Gives up what is under way and frees all resources. May be called twice."""
+        await self._stream.close()
+        await self._stream.collection.close_models()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+
+def outputs(
+    one: TrainingRollout | None, end: int, prompt_length: int, response_length: int
+) -> list[Output]:
+    """The rows of a rollout, each no longer than verl pads to; at least one.
+
+    What does not fit into the prompt goes on in the response, with mask 0, and what does not fit
+    there is cut off. The last row is one of which something is trained, if there is any: verl takes
+    the advantage of a rollout from it.
+
+    Args:
+        one: None if the attempt failed.
+        end: A token id for rows that have none.
+        prompt_length: Tokens of a prompt, at most.
+        response_length: Tokens of a response, at most.
+    """
+    made = []
+    for sequence in one.sequences if one is not None else ():
+        row = _row(sequence, prompt_length, response_length)
+        if one is not None and one.masked:
+            row.response_mask = [0] * len(row.response_mask)
+        made.append(row)
+    trained = [row for row in made if any(row.response_mask)]
+    if trained:
+        return trained
+    return made[-1:] or [Output([end], [end], [0], [0.0])]
+
+
+def steps(one: TrainingRollout | None) -> tuple[int | None, int | None]:
+    """The oldest and newest weights that took part, if the servers said so."""
+    found = [
+        int(part)
+        for sequence in (one.sequences if one is not None else ())
+        for span in sequence.versions
+        for part in span.version.split("..")
+    ]
+    return min(found, default=None), max(found, default=None)
+
+
+def _row(sequence: Sequence, prompt_length: int, response_length: int) -> Output:
+    first = min(sequence.prompt_length, prompt_length)
+    last = first + response_length
+    return Output(
+        sequence.token_ids[:first],
+        sequence.token_ids[first:last],
+        sequence.loss_mask[first:last],
+        sequence.logprobs[first:last],
+    )
+
+
+def _versions(said: Mapping[str, Any], length: int) -> list[VersionSpan]:
+    """`3`, or `3..4` if the weights changed meanwhile: verl does not say at which token."""
+    newest = said.get("max_global_steps", said.get("global_steps"))
+    oldest = said.get("min_global_steps", newest)
+    if newest is None or oldest is None or not length:
+        return []
+    name = str(newest) if oldest == newest else f"{oldest}..{newest}"
+    return [VersionSpan(name, 0, length)]
