@@ -14,6 +14,7 @@ import pytest
 
 import athlos
 from athlos import ConfigError, EnvError, Environment, SandboxError, Task, reward, tool
+from athlos.cli.settings import Settings
 from athlos.engine.preview import preview
 from athlos.sandbox import Lease, Limits, Sandboxes, SandboxSpec
 from athlos.testing import call, scripted
@@ -271,3 +272,15 @@ def test_nothing_is_left_when_the_collector_is_killed():
     while sandbox.exists() and time.monotonic() < until:
         time.sleep(0.02)
     assert not sandbox.exists()
+
+
+@pytest.mark.parametrize("given", [{"sandbox": "docker"}, {}])
+def test_the_command_line_and_run_files_say_where_from(given, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    file = tmp_path / "run.yaml"
+    url = "http://127.0.0.1:1/v1"
+    file.write_text(f"environment: code_gen\nmodel: m\nbase_url: {url}\nsandbox: podman")
+    settings = Settings.read(None, str(file), given, {"env": [], "sampling": []})
+    expected = given.get("sandbox", "podman")
+    with pytest.raises(ConfigError, match=f"needs {expected}, which is not installed"):
+        settings.collection(lambda *_: tmp_path)

@@ -33,7 +33,7 @@ TASK = Task("Bring it to 2.", {"target": 2})
 
 def test_a_rollout_is_sampled_by_the_server_of_verl():
     server = Server()
-    [(one, failure)], rollouts = attempt(server, TASK, kind="processed")
+    [(one, failure)], rollouts = attempt(server, TASK)
     assert failure is None and one.reward == 1.0 and one.rollout.turns == 2
     [sequence] = one.trained
     probe, first, second = server.asked
@@ -87,6 +87,16 @@ def test_the_context_is_the_prompt_and_the_response():
     [(one, _)], _ = attempt(Server(), TASK, prompt_length=80, response_length=80)
     assert one.rollout.status == "truncated"
     assert all(len(s.token_ids) <= 160 for s in one.sequences)
+
+
+@pytest.mark.parametrize("fan_out", [True, False])
+def test_a_conversation_that_begins_anew_is_another_row_or_off_the_main_one(fan_out):
+    task = Task("Bring it to 2.", {"target": 2, "forget": True})
+    [(one, _)], _ = attempt(Server("One.", "Two."), task, fan_out=fan_out)
+    rows = outputs(one, END, 512, 512)
+    assert one.forked and len(rows) == (one.forked + 1 if fan_out else 1)
+    sampled = sum(len(call.token_ids) for call in one.rollout.calls)
+    assert (sum(sum(row.response_mask) for row in rows) == sampled) == fan_out
 
 
 def test_what_is_too_long_goes_on_in_the_response_and_is_cut_there():

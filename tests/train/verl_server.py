@@ -42,11 +42,9 @@ class Adding(Environment):
         self.count += amount
         return self.count
 
-    async def reply(self, rollout):
-        if self.task.info.get("forget") and rollout.turns < 4:  # a harness that compacts
-            rollout.messages[1:] = []
-            return Message("user", "From the start.")
-        return None
+    @classmethod
+    def own_agent(cls, agent):
+        return Compacting(agent)
 
     @reward
     def reached(self, rollout):
@@ -57,6 +55,27 @@ class Adding(Environment):
     @metric
     def count_(self, rollout):
         return float(self.count)
+
+
+class Compacting:
+    """A harness that begins its conversation anew, if the task says so."""
+
+    def __init__(self, agent):
+        self._agent = agent
+
+    async def run(self, env, model, rollout, sampling):
+        if not env.task.info.get("forget"):
+            await self._agent.run(env, model, rollout, sampling)
+            return
+        for text in ("First.", "Second."):
+            rollout.messages = [Message("user", text)]
+            reply = await model.chat(rollout.messages, sampling=sampling)
+            rollout.calls.append(reply.call(1, 0.0))
+            rollout.messages.append(reply.choices[0].message)
+            rollout.turns += 1
+
+    def settings(self):
+        return {"name": "compacting"}
 
 
 class Server:
@@ -81,17 +100,18 @@ class Server:
         self.asked.append((request_id, list(prompt_ids), sampling_params))
         if self.aborts:
             self.aborts -= 1
-            return self._output([], "aborted")
+            return self._output([], "aborted", sampling_params)
         text = self.texts[min(max(said - 1, 0), len(self.texts) - 1)]
         ids = [*TOKENIZER.encode(text), END][: sampling_params["max_tokens"]]
-        return self._output(ids, "completed")
+        return self._output(ids, "completed", sampling_params)
 
-    def _output(self, ids, reason):
+    def _output(self, ids, reason, sampling):
+        certain = sampling.get("top_k") == 1
         step = self.steps.pop(0) if self.steps else None
         extra = {} if step is None else {"min_global_steps": step[0], "max_global_steps": step[1]}
         return self.output(
             token_ids=ids,
-            log_probs=[-0.5] * len(ids) if self.logprobs else None,
+            log_probs=[0.0 if certain else -0.5] * len(ids) if self.logprobs else None,
             stop_reason=reason,
             extra_fields=extra,
         )

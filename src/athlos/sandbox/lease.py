@@ -63,14 +63,14 @@ class Sandboxes:
 
     def settings(self) -> dict[str, Any]:
         """What a run's configuration says of them."""
-        settings: dict[str, Any] = {"provider": self.provider}
-        if isinstance(self._provider, Container):
-            settings["image"] = self._provider.image
+        found: dict[str, Any] = msgspec.to_builtins(self.spec)
+        del found["if_installed"]
+        packages: Sequence[str] = ()
         if isinstance(self._provider, Bubblewrap):
-            settings["packages"] = list(self._provider.packages)
-        own: dict[str, Any] = msgspec.to_builtins(self.spec)
-        del own["if_installed"]
-        return {**own, **settings}
+            packages = self._provider.packages
+        elif isinstance(self._provider, Container):
+            found["image"] = self._provider.image
+        return {**found, "packages": list(packages), "provider": self.provider}
 
     async def start(self) -> Pool:
         """Makes the pool, if there is none yet.

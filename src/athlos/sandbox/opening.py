@@ -50,7 +50,7 @@ def find_provider(
             )
     if provider == "bubblewrap":
         _installed(provider, ("bwrap",))
-        return Bubblewrap((*packages, *filter(is_installed, if_installed)))
+        return Bubblewrap(tuple(dict.fromkeys((*packages, *filter(is_installed, if_installed)))))
     if packages and provider in PROVIDERS:
         raise ConfigError(
             f"the sandbox provider {provider!r} takes no packages",

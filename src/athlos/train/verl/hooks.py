@@ -111,7 +111,6 @@ class AthlosAgentLoop(AgentLoopBase):  # type: ignore[misc]
                 self.tokenizer,
                 prompt_length=self.rollout_config.prompt_length,
                 response_length=self.rollout_config.response_length,
-                kind="processed" if self.rollout_config.get("name") == "vllm" else "unknown",
                 fan_out=self._several,
                 **read_options(self._options, "the agent loop"),
             )

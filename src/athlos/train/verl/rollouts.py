@@ -26,7 +26,7 @@ from athlos.registry import load
 from athlos.sequences.compare import starts_with
 from athlos.train.projection import Projection, TrainingRollout
 from athlos.train.stream import Stream
-from athlos.types import Failure, LogprobKind, Sequence, Task, VersionSpan
+from athlos.types import Failure, Sequence, Task, VersionSpan
 
 __all__ = ["Output", "Tokens", "VerlRollouts", "outputs"]
 
@@ -51,11 +51,10 @@ class Tokens:
     Args:
         client: Has `generate(request_id, prompt_ids=..., sampling_params=...)`.
         context: Tokens that a prompt and its completion may have together.
-        kind: What the servers' log-probabilities are.
     """
 
-    def __init__(self, client: Any, context: int, kind: LogprobKind) -> None:
-        self._client, self._context, self._kind = client, context, kind
+    def __init__(self, client: Any, context: int) -> None:
+        self._client, self._context = client, context
         self._before: WeakKeyDictionary[asyncio.Task[Any], tuple[str, list[int]]]
         self._before = WeakKeyDictionary()
 
@@ -88,7 +87,6 @@ class Tokens:
             logprobs=[float(one) for one in made.log_probs or ()],
             finish_reason=reason,
             versions=_versions(made.extra_fields, len(sampled)),
-            logprob_kind=self._kind,
         )
 
 
@@ -101,7 +99,6 @@ class VerlRollouts:
         tokenizer: That of the trainer, or what `Model.in_process` takes.
         prompt_length: `rollout.prompt_length`; with the next, the context.
         response_length: `rollout.response_length`.
-        kind: What the servers' log-probabilities are.
         fan_out: Whether a rollout may come to several rows.
         truncated: `train`, or `mask`: rollouts that a limit ended are then compared only.
         config: The environment's settings.
@@ -119,7 +116,6 @@ class VerlRollouts:
         *,
         prompt_length: int,
         response_length: int,
-        kind: LogprobKind = "unknown",
         fan_out: bool = False,
         truncated: Literal["train", "mask"] = "train",
         config: Any = None,
@@ -137,7 +133,7 @@ class VerlRollouts:
             tokenizer.save_pretrained(self._folder.name)
             tokenizer = self._folder.name
         context = prompt_length + response_length
-        model = Model.in_process(Tokens(client, context, kind), tokenizer, context=context)
+        model = Model.in_process(Tokens(client, context), tokenizer, context=context)
         projection = Projection(
             policy="fork" if fan_out else "main_only", advantages="none", truncated=truncated
         )
