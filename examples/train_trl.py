@@ -26,12 +26,13 @@ from athlos.models.tokens import load_renderer, load_tokenizer
 from athlos.runs.export import export
 
 COLOURS = ("red", "blue", "green", "white", "black", "yellow")
-COMBINATION = ("green", "black", "red")
+DIALS = 3
+OPENS = "green"
 ROOT = Path(__file__).resolve().parent.parent
 
 
 class Safe(Environment):
-    """Open a safe with three dials. Nobody says the combination; it is the same for all safes."""
+    """Turn the three dials of a safe to the colour that opens it. Nobody says which that is."""
 
     @classmethod
     def tasks(cls, config, split):
@@ -49,13 +50,12 @@ class Safe(Environment):
             colour: To which.
         """
         self.turned.append(colour)
-        self.done = len(self.turned) >= len(COMBINATION)
+        self.done = len(self.turned) >= DIALS
         return f"Turn dial {len(self.turned) + 1}."
 
     @reward
     def right(self, rollout: Rollout) -> float:
-        pairs = zip(self.turned, COMBINATION, strict=False)
-        return sum(a == b for a, b in pairs) / len(COMBINATION)
+        return self.turned[:DIALS].count(OPENS) / DIALS
 
 
 def make_teacher(folder: str, seed: int):

@@ -280,7 +280,7 @@ def test_the_command_line_and_run_files_say_where_from(given, tmp_path, monkeypa
     file = tmp_path / "run.yaml"
     url = "http://127.0.0.1:1/v1"
     file.write_text(f"environment: code_gen\nmodel: m\nbase_url: {url}\nsandbox: podman")
-    settings = Settings.read(None, str(file), given, {"env": [], "sampling": []})
+    settings = Settings.read(None, str(file), given, {"env": {}, "sampling": {}})
     expected = given.get("sandbox", "podman")
     with pytest.raises(ConfigError, match=f"needs {expected}, which is not installed"):
         settings.collection(lambda *_: tmp_path)

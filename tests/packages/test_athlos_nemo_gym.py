@@ -6,6 +6,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 
 import pytest
+import yaml
 from tests.train.nemo_rl_reader import read
 
 from athlos import ConfigError
@@ -14,6 +15,7 @@ from athlos.train.nemo_rl import GymError
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "packages" / "athlos-nemo-gym" / "src"
+EXAMPLES = ROOT / "examples" / "train"
 TINY = ROOT / "tests" / "data" / "tiny"
 
 
@@ -147,6 +149,37 @@ def test_several_environments_with_settings_of_their_own(stub, counter_file, tmp
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"long", "short"}
 
 
+def test_a_file_may_say_it_for_recipes_that_pass_no_other_key(stub, counter_file, tmp_path):
+    """As verl's recipe does: `config_paths`, and what it wants of the policy's server."""
+    path = tmp_path / "athlos.yaml"
+    path.write_text(f"athlos:\n  environments:\n    counter_agent: {counter_file}\n")
+    config = settings(stub, {}, config_paths=[str(path)])
+    del config["athlos"]
+    body = {"chat_template_kwargs": {"enable_thinking": False}}
+    config["policy_model"] = {"responses_api_models": {"vllm_model": {"extra_body": body}}}
+    helper = start(config)
+    try:
+        [rollouts] = helper._engine.agents.values()
+        assert rollouts._model.sampling == body
+        assert len(collect(rows("counter_agent"))) == 1
+    finally:
+        helper.shutdown()
+
+
+def test_the_examples_are_configurations_of_it(stub, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    recipe = yaml.safe_load((EXAMPLES / "nemo_rl_grpo.yaml").read_text())["env"]
+    assert recipe["should_use_nemo_gym"] and recipe["should_mask_flagged_samples"]
+    [path] = recipe["nemo_gym"].pop("config_paths")
+    config = settings(stub, {}, **recipe["nemo_gym"], config_paths=[EXAMPLES / Path(path).name])
+    del config["athlos"]
+    helper = start(config)
+    try:
+        assert list(helper._engine.agents) == ["counter_agent"]
+    finally:
+        helper.shutdown()
+
+
 def test_engines_are_told_apart_by_their_port(stub, counter_file):
     one = start(settings(stub, {"a": str(counter_file)}, port=5001))
     other = start(settings(stub, {"b": str(counter_file)}, port=5002))
@@ -177,7 +210,8 @@ WRONG = [
         {"athlos": {"environments": {"a": {"environment": "math", "agent": {"turns": 1}}}}},
         r"environments\.a\.agent: .*'turns'",
     ),
-    ({"config_paths": ["math.yaml"]}, "config_paths names servers of NeMo Gym"),
+    ({"config_paths": ["no.yaml"]}, r"config_paths: cannot read no\.yaml"),
+    ({"config_paths": [str(ROOT / "mkdocs.yml")]}, r"mkdocs\.yml (is of NeMo Gym|: could not)"),
     ({"policy_base_url": []}, "no policy_base_url"),
 ]
 

@@ -1,6 +1,7 @@
 """NeMo RL's post-processing accepts what comes of rows, whatever happens in the rollouts."""
 
 import asyncio
+import json
 import pickle
 import random
 from pathlib import Path
@@ -16,6 +17,7 @@ from athlos.testing.stub import stub_server
 from athlos.testing.trainer_contract import cases
 from athlos.train import Projection, nemo_rl, versions
 from athlos.train.nemo_rl import GymError, NemoRollouts, policy_model
+from athlos.train.nemo_rl_data import write_rows
 from athlos.train.nemo_rl_model import KeptPrefix
 from athlos.train.nemo_rl_results import rollout_result
 from athlos.types import Message
@@ -229,6 +231,23 @@ def test_rows_are_attempted_with_the_sampling_that_is_stamped_on_them():
     asked = [one for one in transport.requests if one]
     assert sorted(one["temperature"] for one in asked) == [0.5, 1.0]
     assert {(one["top_p"], one["max_tokens"]) for one in asked} == {(1.0, 64)}
+
+
+def test_the_tasks_of_an_environment_become_rows_that_are_them_again(counter_file, tmp_path):
+    path = tmp_path / "train.jsonl"
+    assert write_rows(str(counter_file), path, agent="counter_agent", limit=3) == 3
+    given = [json.loads(line) for line in path.read_text().splitlines()]
+    rollouts = NemoRollouts(str(counter_file), model())
+    try:
+        tasks = [rollouts.task(one) for one in given]
+    finally:
+        rollouts.close()
+    assert [task.info["target"] for task in tasks] == [3, 4, 5]
+    assert [task.messages()[0].text[-2:] for task in tasks] == ["3.", "4.", "5."]
+    assert {one["agent_ref"]["name"] for one in given} == {"counter_agent"}
+    assert {tuple(task.tools) for task in tasks} == {("add",)}
+    with pytest.raises(ConfigError, match="cannot write"):
+        write_rows(str(counter_file), tmp_path / "no" / "x.jsonl")
 
 
 def test_an_environment_that_compares_gets_whole_groups():

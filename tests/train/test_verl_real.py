@@ -110,6 +110,10 @@ def rows():
     return made(data_files=["split:train"], tokenizer=None, config=whole, processor=None)
 
 
+async def nothing(*given, **named):
+    """In place of the teacher's log-probabilities: there is none."""
+
+
 def play(work, server=None, **options):
     async def main():
         made = worker(server or Server(output=TokenOutput), options.pop("tokenizer"), **options)
@@ -158,9 +162,6 @@ def test_the_classic_trainer_pads_one_output_of_each(tokenizer):
         outputs = [await run(made, row) for row in (good, broken)]
         made._compute_teacher_logprobs = nothing
         return [await made._agent_loop_postprocess(one, False, **good) for one in outputs]
-
-    async def nothing(*given, **named):
-        pass
 
     good, broken = play(work, use_v1=False, tokenizer=tokenizer)
     for one in (good, broken):
@@ -212,11 +213,13 @@ def test_the_v1_worker_stores_each_row_of_a_rollout(tokenizer, monkeypatch):
     monkeypatch.setattr(agent_loop_tq.tq, "async_kv_batch_put", put)
 
     async def work(made):
-        made.__class__ = agent_loop_tq.AgentLoopWorkerTQ
         row = rows()[2]
         row["athlos_task"] = row["athlos_task"].replace('"target"', '"forget":true,"target"')
         found = await run(made, row)
         more = {"uid": "u", "session_id": 1, "global_steps": 7}
+        actor = agent_loop_tq.AgentLoopWorkerTQ.__ray_metadata__.modified_class
+        made.__class__ = actor
+        made._compute_teacher_logprobs = nothing
         await made._agent_loop_postprocess(found, False, **row, **more)
         return found
 
@@ -228,3 +231,16 @@ def test_the_v1_worker_stores_each_row_of_a_rollout(tokenizer, monkeypatch):
     assert {tag["min_global_steps"] for tag in stored["tags"]} == {6}
     rewards = [float(scores[-1]) for scores in stored["fields"]["rm_scores"].unbind()]
     assert rewards == [found[0].reward_score] * 2
+
+
+def test_the_example_is_a_configuration_of_verl():
+    text = (EXAMPLE.parent / "verl_grpo.sh").read_text().partition("main_ppo")[2]
+    words = [line.strip(" \\\n").replace('"', "") for line in text.splitlines()]
+    overrides = [word for word in words if "=" in word]
+    with hydra.initialize_config_module("verl.trainer.config", version_base=None):
+        made = hydra.compose("ppo_trainer", overrides=overrides)
+    assert made.trainer.use_v1
+    rollout = made.actor_rollout_ref.rollout
+    assert (rollout.prompt_length, rollout.response_length) == (1024, 3072)
+    assert rollout.agent.default_agent_loop == "athlos"
+    assert len(TaskDataset(made.data.train_files, None, made.data)) == 100

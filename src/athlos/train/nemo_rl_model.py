@@ -52,7 +52,7 @@ class KeptPrefix(Capture):
 
     def __init__(self) -> None:
         super().__init__()
-        self._ask = ASK["nemo-rl"]
+        self._ask = {**ASK["nemo-rl"], "return_token_ids": True}  # the latter is for plain vLLM
 
     def settings(self) -> dict[str, Any]:
         """What of it identifies a run."""

@@ -71,7 +71,7 @@ async def generate(
         known[key] = _open(args, settings, alone=True)
     task = _task(sample, sampling_params)
     made = to_samples(sample, (await known[key].group(task))[0])
-    return made[0] if len(made) == 1 else made
+    return made[-1] if evaluation else made
 
 
 def generate_rollout(args: Any, rollout_id: int, data_source: Any, evaluation: bool = False) -> Any:

@@ -25,7 +25,10 @@ def to_samples(sample: Any, one: Outcome) -> list[Any]:
     """The sample as slime gets it back, once for each sequence."""
     failed = isinstance(one, Failure)
     status = type(sample).Status
-    said = {"rollout": one.id, "failed": one.failure_class if isinstance(one, Failure) else ""}
+    said: dict[str, Any] = {
+        "rollout": one.id,
+        "failed": one.failure_class if isinstance(one, Failure) else "",
+    }
     if not isinstance(one, Failure):
         said |= {"masked": one.masked, "rewards": one.rollout.rewards}
     made = []

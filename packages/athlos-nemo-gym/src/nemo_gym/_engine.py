@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
+
+import yaml
 
 from athlos import ConfigError
 from athlos.train.nemo_rl import GymError, NemoRollouts, policy_model
@@ -44,10 +47,11 @@ class Engine:
         if port in self._running:
             raise ConfigError(f"an engine with head_server.port {port} is running already")
         given = _section(config)
+        sampling = _sampling(config, given.get("sampling") or {})
         common = {name: given[name] for name in _ALL if name in given}
         try:
             for name, entry in given["environments"].items():
-                self.agents[name] = _rollouts(name, entry, common, config)
+                self.agents[name] = _rollouts(name, entry, common, config, sampling)
         except BaseException:
             self.close()
             raise
@@ -116,27 +120,57 @@ def _merged(waiting: list[Awaitable[tuple[Row, Row]]]) -> Iterator[Awaitable[tup
 
 
 def _section(config: Mapping[str, Any]) -> dict[str, Any]:
-    given = config.get("athlos")
+    """The key `athlos` of the configuration and of the files that `config_paths` names."""
     hint = (
         "nemo_gym is athlos-nemo-gym here: env.nemo_gym.athlos.environments names the environments "
         "by the agent_ref.name of the rows."
     )
-    if not isinstance(given, Mapping):
+    found = [_read(path) for path in config.get("config_paths") or ()]
+    found += [config["athlos"]] if config.get("athlos") else []
+    if not all(isinstance(one, Mapping) for one in found):
+        raise ConfigError("`athlos` must be a mapping", hint=hint)
+    if not found:
         raise ConfigError("the configuration has no `athlos`", hint=hint)
-    if config.get("config_paths"):
-        raise ConfigError(
-            "config_paths names servers of NeMo Gym, which athlos-nemo-gym does not start",
-            hint="Leave it out. `athlos import nemo-gym` turns such a configuration into ours; "
-            "nemo-gym+http://HOST:PORT is an environment on a server that runs already.",
-        )
-    check_names(given, _ALL | {"environments"}, "athlos")
-    if not isinstance(given.get("environments"), Mapping) or not given["environments"]:
+    made: dict[str, Any] = {}
+    for one in found:
+        check_names(one, _ALL | {"environments", "sampling"}, "athlos")
+        together = {**made.get("environments", {}), **(one.get("environments") or {})}
+        made |= {**one, "environments": together}
+    if not made["environments"]:
         raise ConfigError("athlos.environments is empty", hint=hint)
-    return dict(given)
+    return made
+
+
+def _read(path: str) -> Any:
+    try:
+        found = yaml.safe_load(Path(path).read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"config_paths: cannot read {path}: {error}") from error
+    if not isinstance(found, Mapping) or set(found) != {"athlos"}:
+        raise ConfigError(
+            f"config_paths: {path} is of NeMo Gym, whose servers athlos-nemo-gym does not start",
+            hint="A file may have the key `athlos` and no other. `athlos import nemo-gym` turns a "
+            "configuration of NeMo Gym into ours; nemo-gym+http://HOST:PORT is an environment on "
+            "a server that runs already.",
+        )
+    return found["athlos"]
+
+
+def _sampling(config: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """What each request has beside its row's parameters: the recipe's `extra_body`, and ours."""
+    made: dict[str, Any] = {}
+    entry = config.get("policy_model") or {}
+    for server in (entry.get("responses_api_models") or {}).values():
+        made |= (server or {}).get("extra_body") or {}
+    return {**made, **own}
 
 
 def _rollouts(
-    name: str, entry: Any, common: Mapping[str, Any], config: Mapping[str, Any]
+    name: str,
+    entry: Any,
+    common: Mapping[str, Any],
+    config: Mapping[str, Any],
+    sampling: Mapping[str, Any],
 ) -> NemoRollouts:
     given = {"environment": entry} if isinstance(entry, str) else dict(entry)
     where = f"athlos.environments.{name}"
@@ -150,5 +184,6 @@ def _rollouts(
     urls, policy = config.get("policy_base_url"), config.get("policy_model_name")
     if not urls or not policy:
         raise ConfigError("the configuration has no policy_base_url, or no policy_model_name")
-    model = policy_model(list(urls) if not isinstance(urls, str) else urls, str(policy))
+    urls = urls if isinstance(urls, str) else list(urls)
+    model = policy_model(urls, str(policy), sampling=sampling)
     return NemoRollouts(reference, model, **options)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
@@ -105,6 +108,9 @@ class AthlosAgentLoop(AgentLoopBase):  # type: ignore[misc]
         said = msgspec.json.encode([self._environment, self._options], order="deterministic")
         key = self.server_manager, asyncio.get_running_loop(), said.decode()
         if key not in _workers:
+            options = read_options(self._options, "the agent loop")
+            if "out" in options:  # workers are processes, and a run folder has one writer
+                options["out"] = Path(options["out"]) / f"{socket.gethostname()}-{os.getpid()}"
             _workers[key] = VerlRollouts(
                 self._environment,
                 self.server_manager,
@@ -112,7 +118,7 @@ class AthlosAgentLoop(AgentLoopBase):  # type: ignore[misc]
                 prompt_length=self.rollout_config.prompt_length,
                 response_length=self.rollout_config.response_length,
                 fan_out=self._several,
-                **read_options(self._options, "the agent loop"),
+                **options,
             )
         return _workers[key]
 

@@ -1,0 +1,163 @@
+"""AReaL's agent and workflow, on stand-ins of its classes; see `stand_ins`."""
+
+import asyncio
+import json
+import random
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.train import stand_ins
+from tests.train.stand_ins import GenerationHyperparameters, ModelResponse
+
+from athlos import ConfigError, Environment, Task, reward
+from athlos.errors import AthlosError
+from athlos.testing.trainer_contract import Row, check_rows, random_case
+from athlos.train import Projection, areal
+from athlos.train.attempts import TASK
+
+
+class Twice(Environment):
+    """Two turns; the reward is for the second."""
+
+    @classmethod
+    def tasks(cls, config, split):
+        yield Task("say it", id="say")
+
+    def reply(self, message):
+        return "again" if len(self.rollout.messages) < 4 else None
+
+    @reward
+    def turns(self, rollout):
+        if rollout.answer == "broken":
+            raise ValueError("no verdict")
+        return float(rollout.turns)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.integers(0, 10**9), st.sampled_from(["train", "mask"]))
+def test_the_tensors_hold_the_cores_sequence(seed, truncated):
+    case = random_case(random.Random(seed))
+    projection = Projection(policy="main_only", advantages="none", truncated=truncated)
+    rows = []
+    for rollout in case.rollouts:
+        one = projection.rollout(rollout)
+        made = areal.lists(one)
+        if made is None:
+            assert not one.trained
+            continue
+        (sequence,) = one.trained
+        assert made["input_ids"] == sequence.token_ids
+        assert made["loss_mask"] == sequence.loss_mask
+        assert made["logprobs"] == sequence.logprobs
+        assert made["rewards"] == [rollout.reward]
+        assert {len(made[name]) for name in made if name != "rewards"} == {len(sequence.token_ids)}
+        told = {
+            at: int(span.version) for span in sequence.versions
+            for at in range(span.start, span.end)
+        }  # fmt: skip
+        assert made["versions"] == [told.get(at, -1) for at in range(len(sequence.token_ids))]
+        rows.append(
+            Row(
+                rollout_id=rollout.id,
+                token_ids=made["input_ids"],
+                loss_mask=made["loss_mask"],
+                logprobs=made["logprobs"],
+                reward=rollout.reward,
+            )
+        )
+    check_rows(
+        case, rows, fan_out=False,
+        masked=lambda one: truncated == "mask" and one.status == "truncated",
+    )  # fmt: skip
+
+
+class Letters:
+    """A renderer for tests: one token is one letter, and 0 ends a turn."""
+
+    stop_token_ids = (0,)
+
+
+class Engine:
+    """AReaL's engine for tests: says "ok", and updates its weights between two tokens."""
+
+    def __init__(self, ids):
+        self.ids, self.asked = ids, []
+
+    async def agenerate(self, request):
+        self.asked.append(request)
+        count = len(self.ids)
+        return ModelResponse(
+            input_tokens=request.input_ids,
+            output_tokens=list(self.ids),
+            output_logprobs=[-0.5] * count,
+            output_versions=[4] * (count - 1) + [5],
+        )
+
+
+@pytest.fixture
+def tokenizer(tmp_path):
+    from tests.models.tokens.small import small
+
+    return small(tmp_path)
+
+
+def test_the_engine_is_asked_by_tokens_and_its_weights_are_told(monkeypatch):
+    stand_ins.install(monkeypatch, "areal")
+    engine = Engine([7, 8, 9])
+    ask = areal._Engine(engine, GenerationHyperparameters(max_new_tokens=20))
+    made = asyncio.run(ask([1, 2], {"max_tokens": 100}))
+    assert (made.token_ids, made.logprobs) == ([7, 8, 9], [-0.5] * 3)
+    assert [(one.version, one.start, one.end) for one in made.versions] == [
+        ("4", 0, 2),
+        ("5", 2, 3),
+    ]
+    assert engine.asked[0].input_ids == [1, 2]
+    assert engine.asked[0].gconfig.max_new_tokens == 20
+
+
+def test_a_workflow_is_one_of_areal(monkeypatch):
+    stand_ins.install(monkeypatch, "areal")
+    made = areal.workflow(Twice, GenerationHyperparameters(), "somewhere")
+    assert isinstance(made, stand_ins.RolloutWorkflow)
+    with pytest.raises(ConfigError, match="the row has no 'athlos_task'"):
+        asyncio.run(areal.AthlosAgent(Twice).run({}, http_client=None, base_url="", api_key=""))
+    stand_ins.install(monkeypatch, "areal", "0.9")
+    with pytest.raises(ConfigError, match=r"areal 0.9 is installed; .*areal 1.0.4 up to"):
+        areal.workflow(Twice, None, "somewhere")
+
+
+class Client:
+    """The `httpx.AsyncClient` of AReaL's proxy, for tests."""
+
+    def __init__(self, said):
+        self.said, self.sent = said, []
+
+    async def request(self, method, url, *, content, headers, timeout):
+        self.sent.append((method, url, json.loads(content), headers["authorization"]))
+        message = {"role": "assistant", "content": self.said}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        body = {"id": "c", "model": "default", "choices": [choice],
+                "usage": {"prompt_tokens": 1, "completion_tokens": 1}}  # fmt: skip
+        return SimpleNamespace(status_code=200, headers={}, content=json.dumps(body).encode())
+
+
+def test_the_agent_asks_the_proxy_with_the_key_of_its_session():
+    client = Client("yes")
+    (row,) = areal.rows(Twice)
+    assert row["messages"] == [{"role": "user", "content": "say it"}]
+    given = {"base_url": "http://proxy:1", "api_key": "session-9", "http_client": client}
+    worth = asyncio.run(areal.AthlosAgent(Twice).run(row, **given))
+    assert worth == 2.0
+    assert isinstance(worth, float)
+    assert [one[:2] for one in client.sent] == [("POST", "http://proxy:1/chat/completions")] * 2
+    assert {one[3] for one in client.sent} == {"Bearer session-9"}
+    assert [m["content"] for m in client.sent[1][2]["messages"]] == ["say it", "yes", "again"]
+
+
+def test_a_failed_attempt_is_an_error_and_no_reward():
+    row = {TASK: {"prompt": "say it"}}
+    given = {"base_url": "http://proxy:1", "api_key": "k", "http_client": Client("broken")}
+    with pytest.raises(AthlosError, match="the attempt failed by verifier_error"):
+        asyncio.run(areal.AthlosAgent(Twice).run(row, **given))
