@@ -180,6 +180,13 @@ def test_the_examples_are_configurations_of_it(stub, monkeypatch):
         helper.shutdown()
 
 
+def test_each_setting_is_on_the_page():
+    engine = import_module("nemo_gym._engine")
+    page = (ROOT / "docs" / "training" / "nemo-rl.md").read_text()
+    settings = engine._ALL | engine._EACH | {"environments", "sampling"}
+    assert [name for name in sorted(settings) if f"`{name}`" not in page] == []
+
+
 def test_engines_are_told_apart_by_their_port(stub, counter_file):
     one = start(settings(stub, {"a": str(counter_file)}, port=5001))
     other = start(settings(stub, {"b": str(counter_file)}, port=5002))

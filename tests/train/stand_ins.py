@@ -158,6 +158,9 @@ class GenerationHyperparameters:
     n_samples: int = 1
     max_new_tokens: int = 64
     temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 100_000_000
+    stop_token_ids: list[int] = field(default_factory=list)
 
     def new(self, **given):
         return replace(self, **given)

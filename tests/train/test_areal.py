@@ -1,6 +1,7 @@
 """AReaL's agent and workflow, on stand-ins of its classes; see `stand_ins`."""
 
 import asyncio
+import importlib.util
 import json
 import random
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.train import stand_ins
 from tests.train.stand_ins import GenerationHyperparameters, ModelResponse
+from tests.train.verl_server import TINY, Adding, Server
 
 from athlos import ConfigError, Environment, Task, reward
 from athlos.errors import AthlosError
@@ -25,8 +27,12 @@ class Twice(Environment):
     def tasks(cls, config, split):
         yield Task("say it", id="say")
 
+    async def setup(self):
+        self.said = 0
+
     def reply(self, message):
-        return "again" if len(self.rollout.messages) < 4 else None
+        self.said += 1
+        return "again" if self.said < 2 else None
 
     @reward
     def turns(self, rollout):
@@ -73,12 +79,6 @@ def test_the_tensors_hold_the_cores_sequence(seed, truncated):
     )  # fmt: skip
 
 
-class Letters:
-    """A renderer for tests: one token is one letter, and 0 ends a turn."""
-
-    stop_token_ids = (0,)
-
-
 class Engine:
     """AReaL's engine for tests: says "ok", and updates its weights between two tokens."""
 
@@ -96,13 +96,6 @@ class Engine:
         )
 
 
-@pytest.fixture
-def tokenizer(tmp_path):
-    from tests.models.tokens.small import small
-
-    return small(tmp_path)
-
-
 def test_the_engine_is_asked_by_tokens_and_its_weights_are_told(monkeypatch):
     stand_ins.install(monkeypatch, "areal")
     engine = Engine([7, 8, 9])
@@ -115,6 +108,51 @@ def test_the_engine_is_asked_by_tokens_and_its_weights_are_told(monkeypatch):
     ]
     assert engine.asked[0].input_ids == [1, 2]
     assert engine.asked[0].gconfig.max_new_tokens == 20
+
+
+class Served:
+    """AReaL's engine for tests, on a tiny model's tokenizer: it calls the tool, then answers."""
+
+    def __init__(self):
+        self.server = Server()
+
+    async def agenerate(self, request):
+        made = await self.server.generate(
+            request.rid, prompt_ids=request.input_ids,
+            sampling_params={"max_tokens": request.gconfig.max_new_tokens, "logprobs": True,
+                             "top_k": request.gconfig.top_k},
+        )  # fmt: skip
+        count = len(made.token_ids)
+        return ModelResponse(
+            input_tokens=request.input_ids, output_tokens=list(made.token_ids),
+            output_logprobs=list(made.log_probs), output_versions=[2] * count,
+        )  # fmt: skip
+
+
+def test_an_episode_is_one_row_of_tensors(monkeypatch):
+    stand_ins.install(monkeypatch, "areal")
+    if importlib.util.find_spec("torch") is None:
+        monkeypatch.setattr(areal, "_tensors", lambda made: made)
+    (row, *_) = areal.rows(Adding)
+
+    async def episode():
+        gconfig = GenerationHyperparameters(max_new_tokens=64)
+        workflow = areal.workflow(Adding, gconfig, str(TINY), context=1024)
+        made = await workflow.arun_episode(Served(), row)
+        await workflow.close()
+        return made
+
+    made = asyncio.run(episode())
+    if not isinstance(made["input_ids"], list):
+        assert {tuple(made[n].shape) for n in made if n != "rewards"} == {
+            (1, made["input_ids"].shape[1])
+        }
+        made = {name: values.reshape(-1).tolist() for name, values in made.items()}
+    mask, versions = made["loss_mask"], made["versions"]
+    assert len(made["rewards"]) == 1
+    assert 0 < sum(mask) < len(mask)
+    assert versions == [2 if one else -1 for one in mask]
+    assert all(value == 0.0 for value, one in zip(made["logprobs"], mask, strict=True) if not one)
 
 
 def test_a_workflow_is_one_of_areal(monkeypatch):

@@ -10,16 +10,16 @@ import pytest
 from tests.train.nemo_rl_reader import baseline, metrics, read
 from tests.train.runs import Ids
 
-from athlos import ConfigError, Environment, Task, ToolLoop, group_reward, metric, reward
+from athlos import ConfigError, Environment, ToolLoop, group_reward, load, metric, reward
 from athlos.errors import ModelError
 from athlos.testing import fake_model
 from athlos.testing.stub import stub_server
 from athlos.testing.trainer_contract import cases
 from athlos.train import Projection, nemo_rl, versions
 from athlos.train.nemo_rl import GymError, NemoRollouts, policy_model
-from athlos.train.nemo_rl_data import write_rows
 from athlos.train.nemo_rl_model import KeptPrefix
 from athlos.train.nemo_rl_results import rollout_result
+from athlos.train.nemo_rl_rows import read_task, write_rows
 from athlos.types import Message
 
 TINY = Path(__file__).parents[1] / "data" / "tiny"
@@ -205,10 +205,38 @@ def test_nothing_but_failures_is_an_error_with_a_status():
     assert len(again) == 2
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_many_failures_in_a_row_are_no_error_where_something_works(first):
+    class Slow(Talk):
+        async def reply(self, rollout):
+            await asyncio.sleep(0.05 if bool(self.task.info.get("fails")) != first else 0)
+
+    given = rows(3, 4, fails=1.0) + [row("good") for _ in range(2)]
+    done = attempt(given, env=Slow, fail_after=2)
+    assert [result["failed"] for _, result in done].count(True) == 12
+    assert {result["reward"] for _, result in done if result["failed"]} == {0.0}
+
+
+def test_a_result_that_cannot_be_made_is_an_error_and_no_endless_wait(monkeypatch):
+    def broken(*given):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(nemo_rl, "rollout_result", broken)
+    with pytest.raises(GymError, match=r"no result: ZeroDivisionError\('a bug'\)"):
+        attempt(rows(1, 2))
+
+
 def test_a_row_that_is_no_task_is_the_callers_mistake():
+    bad = row("x")
+    bad["responses_create_params"]["tools"] = [{"type": "function", "name": "no_such"}]
     rollouts = NemoRollouts(Talk, model())
     try:
-        for wrong in ({}, {"responses_create_params": {}}, row("x") | {"verifier_metadata": 3}):
+        for wrong in (
+            {},
+            {"responses_create_params": {}},
+            row("x") | {"verifier_metadata": 3},
+            bad,
+        ):
             with pytest.raises(GymError, match="a row is no task of talk") as caught:
                 rollouts.run([wrong])
             assert caught.value.status == 422
@@ -237,11 +265,7 @@ def test_the_tasks_of_an_environment_become_rows_that_are_them_again(counter_fil
     path = tmp_path / "train.jsonl"
     assert write_rows(str(counter_file), path, agent="counter_agent", limit=3) == 3
     given = [json.loads(line) for line in path.read_text().splitlines()]
-    rollouts = NemoRollouts(str(counter_file), model())
-    try:
-        tasks = [rollouts.task(one) for one in given]
-    finally:
-        rollouts.close()
+    tasks = [read_task(one, load(str(counter_file))) for one in given]
     assert [task.info["target"] for task in tasks] == [3, 4, 5]
     assert [task.messages()[0].text[-2:] for task in tasks] == ["3.", "4.", "5."]
     assert {one["agent_ref"]["name"] for one in given} == {"counter_agent"}
@@ -320,10 +344,26 @@ def test_a_policy_that_makes_several_sequences_is_refused():
 
 
 def test_a_task_is_named_by_its_content():
-    rollouts = NemoRollouts(Talk, model())
+    one, other = (read_task(row("a", id="x", **more), Talk) for more in ({"_rowidx": 1}, {}))
+    assert one == other and one.id.startswith("x-")
+    assert read_task(row("b", id="x"), Talk).id != one.id
+
+
+def test_a_run_that_could_not_begin_begins_again():
+    class Late(Ids):
+        fails = True
+
+        async def connect(self, model, sampling):
+            if self.fails:
+                self.fails = False
+                raise ConfigError("no model server yet")
+
+    rollouts = NemoRollouts(Talk, model(Late()))
     try:
-        one, other = rollouts.task(row("a", id="x", _rowidx=1)), rollouts.task(row("a", id="x"))
-        assert one == other and isinstance(one, Task)
-        assert rollouts.task(row("b", id="x")).id != one.id
+        with pytest.raises(GymError, match="no rollout: no model server yet") as caught:
+            gather(rollouts, rows(1, 1))
+        assert caught.value.status == 500
+        [(_, result)] = gather(rollouts, rows(1, 1))
     finally:
         rollouts.close()
+    assert not result["failed"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import warnings
 from pathlib import Path
 
@@ -16,7 +17,8 @@ with warnings.catch_warnings():
     import hydra
     import torch
     from omegaconf import OmegaConf
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, Qwen2Config
+    from verl import DataProto
     from verl.experimental.agent_loop.agent_loop import (
         AgentLoopBase,
         AgentLoopOutput,
@@ -201,6 +203,18 @@ def test_a_row_of_another_data_set_is_said(tokenizer):
         play(work, use_v1=True, tokenizer=tokenizer)
 
 
+def test_a_run_that_could_not_begin_begins_again(tokenizer):
+    async def work(made):
+        made.llm_client.logprobs = False
+        with pytest.raises(ConfigError, match="no log-probabilities"):
+            await run(made, rows()[2])
+        made.llm_client.logprobs = True
+        return await run(made, rows()[2])
+
+    [one] = play(work, use_v1=True, tokenizer=tokenizer)
+    assert one.reward_score == 1.0
+
+
 def test_the_v1_worker_stores_each_row_of_a_rollout(tokenizer, monkeypatch):
     pytest.importorskip("transfer_queue", reason="verl's V1 trainer needs TransferQueue")
     from verl.trainer.ppo.v1 import agent_loop_tq
@@ -233,14 +247,55 @@ def test_the_v1_worker_stores_each_row_of_a_rollout(tokenizer, monkeypatch):
     assert rewards == [found[0].reward_score] * 2
 
 
-def test_the_example_is_a_configuration_of_verl():
+def composed(**changes):
+    """The example's overrides on verl's own configuration."""
     text = (EXAMPLE.parent / "verl_grpo.sh").read_text().partition("main_ppo")[2]
     words = [line.strip(" \\\n").replace('"', "") for line in text.splitlines()]
-    overrides = [word for word in words if "=" in word]
+    given = dict(word.split("=", 1) for word in words if "=" in word) | changes
     with hydra.initialize_config_module("verl.trainer.config", version_base=None):
-        made = hydra.compose("ppo_trainer", overrides=overrides)
+        return hydra.compose("ppo_trainer", overrides=[f"{k}={v}" for k, v in given.items()])
+
+
+def test_the_example_is_a_configuration_of_verl():
+    made = composed()
     assert made.trainer.use_v1
     rollout = made.actor_rollout_ref.rollout
     assert (rollout.prompt_length, rollout.response_length) == (1024, 3072)
     assert rollout.agent.default_agent_loop == "athlos"
     assert len(TaskDataset(made.data.train_files, None, made.data)) == 100
+
+
+def test_a_whole_worker_of_the_classic_trainer_makes_a_batch(tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(TINY, folder)
+    Qwen2Config(vocab_size=2052, architectures=["Qwen2ForCausalLM"]).save_pretrained(folder)
+    OmegaConf.save(OmegaConf.create([entry()]), tmp_path / "loop.yaml")
+    place = "actor_rollout_ref.rollout.agent.agent_loop_config_path"
+    made = composed(
+        **{
+            "trainer.use_v1": "false",
+            "actor_rollout_ref.model.path": folder,
+            place: tmp_path / "loop.yaml",
+            "+data.athlos.environment": f"'{HERE}'",
+            "data.max_prompt_length": 512,
+            "data.max_response_length": 256,
+        }
+    )
+    OmegaConf.resolve(made)
+
+    async def main():
+        server = Server(output=TokenOutput)
+        real = AgentLoopWorker(made, server)
+        found = get_dataset_class(made.data)(made.data.train_files, real.tokenizer, made.data)
+        batch = DataProto.from_single_dict(collate_fn([found[2], found[3]])).repeat(2)
+        try:
+            return await real.generate_sequences(batch)
+        finally:
+            await close(server)
+
+    batch = asyncio.run(main())
+    assert batch.batch["rm_scores"].sum(-1).tolist() == [1.0, 1.0, 0.0, 0.0]
+    assert batch.batch["responses"].shape == batch.batch["rollout_log_probs"].shape == (4, 256)
+    assert batch.batch["response_mask"].sum(-1).min() > 0
+    assert batch.meta_info["reward_extra_keys"][:2] == ["reached", "count_"]
+    assert batch.non_tensor_batch["count_"].tolist() == [2.0] * 4

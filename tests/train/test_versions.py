@@ -12,7 +12,7 @@ from athlos.train import versions
 
 FRAMEWORKS = (
     "torch transformers trl datasets accelerate verl nemo_rl nemo_gym slime art openpipe tinker "
-    "skyrl areal agentlightning ray numpy"
+    "skyrl areal agentlightning ray numpy openai"
 )
 
 
@@ -49,6 +49,17 @@ def test_importing_the_adapters_imports_no_framework():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert not set(FRAMEWORKS.split()) & set(loaded)
+
+
+@pytest.mark.parametrize(
+    "framework", ["areal", "art", "nemo_rl", "skyrl", "slime", "tinker", "trl", "verl"]
+)
+def test_an_adapter_is_a_thin_projection(framework):
+    folder = Path(athlos.train.__file__).parent
+    files = [*folder.glob(f"{framework}*.py"), *folder.glob(f"{framework}/*.py")]
+    lines = {path.name: len(path.read_text().splitlines()) for path in files}
+    assert lines
+    assert all(count < 300 for count in lines.values()), lines
 
 
 def test_the_public_names_are_these():

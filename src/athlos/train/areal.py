@@ -34,6 +34,7 @@ __all__ = ["READ", "AthlosAgent", "Workflow", "lists", "rows", "workflow"]
 READ = ("areal", "1.0.4", "1.1")
 """The versions of AReaL whose contract this follows: from, and up to but without."""
 
+_SAMPLING = ("temperature", "top_p", "top_k", "stop_token_ids")  # as AReaL calls them, too
 _CONTEXT = -1  # AReaL's version of tokens that nobody sampled
 
 
@@ -224,7 +225,8 @@ class _Engine:
             ModelRequest,
         )
 
-        given: dict[str, Any] = {"n_samples": 1}
+        given = {name: sampling[name] for name in _SAMPLING if sampling.get(name) is not None}
+        given["n_samples"] = 1
         most = [self._gconfig.max_new_tokens, sampling.get("max_tokens")]
         given["max_new_tokens"] = min(one for one in most if one is not None)
         request = ModelRequest(

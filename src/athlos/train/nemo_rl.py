@@ -12,7 +12,7 @@ Results cross processes as plain lists and numbers; so do errors.
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import logging
 from collections.abc import Awaitable, Iterator, Mapping
 from collections.abc import Sequence as Many
 from concurrent.futures import Future
@@ -20,17 +20,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
-
 from athlos.engine import Feed, collect
 from athlos.environment import Environment
 from athlos.errors import AthlosError, ConfigError
 from athlos.models.client import Model
 from athlos.registry import load
-from athlos.rows import row_to_task
 from athlos.train.loop_thread import LoopThread
 from athlos.train.nemo_rl_model import policy_model
-from athlos.train.nemo_rl_results import PARAMS, failure_result, mean_of, rollout_result
+from athlos.train.nemo_rl_results import failure_result, mean_of, rollout_result
+from athlos.train.nemo_rl_rows import Group, GymError, Row, grouped
 from athlos.train.projection import Projection, TrainingRollout
 from athlos.train.stream import Stream
 from athlos.train.versions import require
@@ -41,33 +39,19 @@ __all__ = ["READ", "GymError", "NemoRollouts", "policy_model"]
 READ = ("nemo-rl", "0.6", "0.8")
 """The versions of NeMo RL whose contract this follows: from, and up to but without."""
 
-Row = dict[str, Any]
 Result = dict[str, Any]
-Place = tuple[int, Row]
 
+_log = logging.getLogger(__name__)
+
+_CLOSED = "the rollouts have been closed"
 _GRACE = 60.0  # seconds that the thread may take to begin or to end
-_STAMPED = {"temperature": "temperature", "top_p": "top_p", "max_output_tokens": "max_tokens"}
-
-
-class GymError(AthlosError):
-    """What NeMo RL is told of with a status: it repeats what is 500 or more, and drops the rest.
-
-    Attributes:
-        status: As of HTTP.
-        response_content: The message; NeMo RL prints it.
-    """
-
-    def __init__(self, message: str, *, hint: str = "", status: int = 500) -> None:
-        super().__init__(message, hint=hint)
-        self.status = status
-        self.response_content = message
 
 
 class NemoRollouts:
     """Attempts at rows, in a thread of their own, for one environment.
 
     A failure never ends a step: its result is masked, with the mean reward of its group, so the
-    baseline is that of the others. Only so many failures in a row are an error. Rows of one group
+    baseline is that of the others. Only where nothing works there is an error. Rows of one group
     must follow each other, as NeMo RL has them.
 
     Args:
@@ -77,7 +61,8 @@ class NemoRollouts:
             `main_only`: its main conversation is trained.
         truncated: `train`, or `mask`: rollouts that a limit ended are then compared only.
         failure_rewards: As in `Projection`; other failures have the mean of their group.
-        fail_after: Failures without a rollout in between, after which a step is an error.
+        fail_after: Failures without a rollout in between after which rows are an error, if none of
+            those that `run` was given at once came to a rollout.
         config: The environment's settings.
         patience: Seconds that a row, or a group that is compared, may take.
         options: Of `athlos.collect`: `agent`, `deadline`, `attempts`, `models`, `out` ...
@@ -126,10 +111,10 @@ class NemoRollouts:
             GymError: A row is no task of the environment; an awaitable raises it if nothing works.
         """
         if self._thread.closed:
-            raise GymError("the rollouts have been closed", status=503)
-        groups = self._groups(rows)
+            raise GymError(_CLOSED, status=503)
+        groups = grouped(rows, self.env)
         results: list[Future[tuple[Row, Result]]] = [Future() for _ in rows]
-        self._thread.call(self._begin, groups, iter(results), within=_GRACE)
+        self._thread.call(self._begin, groups, results, within=_GRACE)
         return (_wait(one) for one in results)
 
     def check(self) -> None:
@@ -139,11 +124,9 @@ class NemoRollouts:
             GymError: The thread has ended, or nothing but failures came.
         """
         if self._thread.closed:
-            raise GymError("the rollouts have been closed", status=503)
+            raise GymError(_CLOSED, status=503)
         if self._failed >= self._fail_after:
-            raise GymError(
-                f"{self._failed} attempts in a row failed, the last by {self._last}", status=503
-            )
+            raise self._broken()
 
     def close(self) -> None:
         """Gives up what is under way and frees all resources. May be called twice."""
@@ -154,38 +137,6 @@ class NemoRollouts:
         finally:
             self._thread.close()
 
-    def task(self, row: Row) -> Task:
-        """The task of a row, with the sampling parameters that NeMo RL has put there.
-
-        Raises:
-            GymError: It is none.
-        """
-        known = {name: value for name, value in row.items() if not name.startswith("_")}
-        try:
-            task = (self.env.from_row or row_to_task)(known)
-            params = row[PARAMS]
-            given = {ours: params.get(theirs) for theirs, ours in _STAMPED.items()}
-            task.sampling = {**task.sampling, **{k: v for k, v in given.items() if v is not None}}
-            digest = hashlib.blake2b(msgspec.json.encode(task), digest_size=6).hexdigest()
-        except (ConfigError, TypeError, ValueError, KeyError, AttributeError) as error:
-            said, hint = getattr(error, "message", error), getattr(error, "hint", "")
-            message = f"a row is no task of {self.env.name}: {said}"
-            raise GymError(message, hint=hint, status=422) from None
-        task.id = f"{task.id or 'row'}-{digest}"  # a row may come again with other sampling
-        return task
-
-    def _groups(self, rows: Many[Row]) -> list[tuple[Task, list[Place]]]:
-        """Rows of one task that follow each other, each with its place."""
-        groups: list[tuple[Task, list[Place]]] = []
-        key = None
-        for at, row in enumerate(rows):
-            task = self.task(row)
-            if key != (task.id, row.get("_ng_task_index")):
-                key = task.id, row.get("_ng_task_index")
-                groups.append((task, []))
-            groups[-1][1].append((at, row))
-        return groups
-
     def _make(self, width: int) -> Stream:
         options = dict(self._options)
         if self._compares and options.get("out") is not None:
@@ -193,72 +144,90 @@ class NemoRollouts:
         run = collect(self._reference, self._model, tasks=Feed(), samples=width, **options)
         return Stream(run, projection=self._projection, patience=self._patience)
 
-    def _begin(
-        self, groups: list[tuple[Task, list[Place]]], results: Iterator[Future[tuple[Row, Result]]]
-    ) -> None:
-        for task, places in groups:
-            work = asyncio.get_running_loop().create_task(
-                self._group(task, [row for _, row in places], results)
-            )
+    def _begin(self, groups: list[Group], results: list[Future[tuple[Row, Result]]]) -> None:
+        call = _Call(results)
+        for group in groups:
+            work = asyncio.get_running_loop().create_task(self._group(*group, call))
             self._work.add(work)
             work.add_done_callback(self._work.discard)
 
-    async def _group(
-        self, task: Task, rows: list[Row], results: Iterator[Future[tuple[Row, Result]]]
-    ) -> None:
+    async def _group(self, task: Task, rows: list[Row], call: _Call) -> None:
         """Attempts the rows of a group and hands results out, failures when all have ended."""
-        due = len(rows)
+        due = list(rows)
         done: list[Result] = []
         failed: list[tuple[Row, Failure | Exception]] = []
 
-        def hand_out(outcome: tuple[Row, Result] | Exception) -> None:
-            nonlocal due
-            due -= 1
-            _settle(next(results), outcome)
-
         async def attempt(rows: list[Row]) -> None:
-            try:
-                group = await self._stream(len(rows)).attempt(task)
-                ended: list[TrainingRollout | Failure] = [*group.rollouts, *group.failures]
-            except Exception as error:  # noqa: BLE001 - whatever it is, it ends this group only
-                failed.extend((row, error) for row in rows)
-                return
-            for row, one in zip(rows, ended, strict=False):  # repeated attempts failed, too
+            for row, one in zip(rows, await self._attempts(task, len(rows)), strict=True):
+                call.ended(isinstance(one, TrainingRollout))
                 if isinstance(one, TrainingRollout):
                     self._failed = 0
                     done.append(rollout_result(one, row, self.env))
-                    hand_out((row, done[-1]))
-                else:
+                    due.pop()
+                    call.hand_out((row, done[-1]))
+                    continue
+                if isinstance(one, Failure):
                     self._failed += 1
                     self._last = f"{one.failure_class}: {one.message}"
-                    failed.append((row, one))
+                failed.append((row, one))
 
         try:
             if self._compares:
                 await attempt(rows)
             else:
-                await asyncio.gather(*(attempt([row]) for row in rows))
+                async with asyncio.TaskGroup() as together:
+                    for row in rows:
+                        together.create_task(attempt([row]))
             others = mean_of(done)
+            if failed:
+                await call.decided.wait()
             for row, why in failed:
-                hand_out(self._of_failure(row, why, others))
+                due.pop()
+                call.hand_out(self._of_failure(row, why, others, call.worked))
         except asyncio.CancelledError:
-            while due:
-                hand_out(GymError("the rollouts have been closed", status=503))
+            for _ in due:
+                call.hand_out(GymError(_CLOSED, status=503))
             raise
+        except Exception as error:  # noqa: BLE001 - a bug: nobody may wait for what will not come
+            _log.exception("no result of task %s", task.id)
+            for _ in due:
+                call.hand_out(GymError(f"no result: {_first(error)!r}"))
+
+    async def _attempts(
+        self, task: Task, width: int
+    ) -> list[TrainingRollout | Failure] | list[Exception]:
+        """What became of each of `width` attempts, or why there were none."""
+        stream: Stream | None = None
+        try:
+            stream = self._stream(width)
+            group = await stream.attempt(task)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends this group only
+            if not isinstance(error, TimeoutError) and stream in self._streams.values():
+                del self._streams[width]  # its run has ended; the next row begins another
+                assert stream is not None
+                await stream.close()
+            return [error] * width
+        ended: list[TrainingRollout | Failure] = [*group.rollouts, *group.failures]
+        if len(ended) < width:
+            lost: Exception = AthlosError("the attempt was given up")
+            return [lost] * width
+        return ended[:width]  # beyond are the failures of samples that were attempted again
 
     def _of_failure(
-        self, row: Row, why: Failure | Exception, others: Mapping[str, Any]
+        self, row: Row, why: Failure | Exception, others: Mapping[str, Any], worked: bool
     ) -> tuple[Row, Result] | Exception:
         if isinstance(why, Exception):
             return GymError(
                 f"no rollout: {why}", status=504 if isinstance(why, TimeoutError) else 500
             )
-        try:
-            self.check()
-        except GymError as error:
-            return error
+        if not worked and self._failed >= self._fail_after:
+            return self._broken()
         reward = self._projection.failure_rewards.get(why.failure_class)
         return row, failure_result(why, row, others, reward)
+
+    def _broken(self) -> GymError:
+        said = f"{self._failed} attempts in a row failed, the last by {self._last}"
+        return GymError(said, status=503)
 
     def _stream(self, width: int) -> Stream:
         if width not in self._streams:
@@ -279,13 +248,40 @@ async def _wait(one: Future[tuple[Row, Result]]) -> tuple[Row, Result]:
     return await asyncio.wrap_future(one)
 
 
-def _settle(future: Future[tuple[Row, Result]], outcome: tuple[Row, Result] | Exception) -> None:
-    if not future.set_running_or_notify_cancel():
-        return  # nobody waits for it any more
-    if isinstance(outcome, Exception):
-        future.set_exception(outcome)
-    else:
-        future.set_result(outcome)
+def _first(error: Exception) -> Exception:
+    return _first(error.exceptions[0]) if isinstance(error, ExceptionGroup) else error
+
+
+class _Call:
+    """The rows of one `run`: whose turn is next, and whether any of them came to a rollout.
+
+    Attributes:
+        worked: Whether one did.
+        decided: Is set when that is known: with the first rollout, or when all rows have ended.
+    """
+
+    def __init__(self, results: list[Future[tuple[Row, Result]]]) -> None:
+        self.worked = False
+        self.decided = asyncio.Event()
+        self._left = len(results)
+        self._results = iter(results)
+
+    def ended(self, worked: bool) -> None:
+        """One attempt has."""
+        self._left -= 1
+        self.worked = self.worked or worked
+        if self.worked or not self._left:
+            self.decided.set()
+
+    def hand_out(self, outcome: tuple[Row, Result] | Exception) -> None:
+        """Settles the next result, unless nobody waits for it any more."""
+        future = next(self._results)
+        if not future.set_running_or_notify_cancel():
+            return
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
 
 
 def _check_version() -> None:

@@ -15,6 +15,7 @@ import msgspec
 from athlos.errors import ModelError
 from athlos.models.chat import Reply, encode_request
 from athlos.models.client import Model
+from athlos.models.deadlines import Deadlines
 from athlos.models.dialects import ASK
 from athlos.models.session import Session
 from athlos.models.token_modes import Capture
@@ -22,6 +23,7 @@ from athlos.types import Message
 
 __all__ = ["KeptPrefix", "policy_model"]
 
+_PATIENCE = 3600.0  # seconds of a call: a batch of long samples waits inside of the server
 _PREFIX = "required_prefix_token_ids"
 
 
@@ -33,6 +35,7 @@ def policy_model(base_urls: str | Sequence[str], name: str, **options: Any) -> M
         name: Of the model, as the policy's configuration has it.
         options: Of `Model`.
     """
+    options.setdefault("deadlines", Deadlines(first_byte=_PATIENCE, total=_PATIENCE))
     return Model(base_urls, name, tokens=KeptPrefix(), **options)
 
 

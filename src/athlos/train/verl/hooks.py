@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from verl.experimental.agent_loop.agent_loop import (  # type: ignore[import-not
     AgentLoopOutput,
 )
 
-from athlos.errors import ConfigError
+from athlos.errors import AthlosError, ConfigError
 from athlos.registry import load
 from athlos.train.settings import check_names, read_options
 from athlos.train.tables import TaskTable
@@ -26,6 +27,8 @@ from athlos.train.verl.rollouts import VerlRollouts, outputs, steps
 from athlos.types import Failure, Task
 
 __all__ = ["AthlosAgentLoop", "TaskDataset", "close"]
+
+_log = logging.getLogger(__name__)
 
 _TASK = "athlos_task"
 _DATA = frozenset({"environment", "config", "agent_name"})
@@ -53,7 +56,9 @@ class AthlosAgentLoop(AgentLoopBase):  # type: ignore[misc]
          "hf_model_type", "tools", "name"}
     )  # fmt: skip
 
-    def __init__(self, *args: Any, environment: str, failure_reward: float = 0.0, **given: Any):
+    def __init__(
+        self, *args: Any, environment: str, failure_reward: float = 0.0, **given: Any
+    ) -> None:
         super().__init__(*args, **{k: v for k, v in given.items() if k in self._OWN})
         self._environment = environment
         self._failure_reward = failure_reward
@@ -67,10 +72,20 @@ class AthlosAgentLoop(AgentLoopBase):  # type: ignore[misc]
 
     async def run(self, sampling_params: dict[str, Any], **row: Any) -> Any:
         """An `AgentLoopOutput`; a list of them for the V1 trainer."""
+        task = _task(row)
         rollouts = self._rollouts()
-        one, failure = await rollouts.attempt(_task(row), sampling_params)
-        if failure is not None and self._several:
-            return []
+        try:
+            one, failure = await rollouts.attempt(task, sampling_params)
+        except TimeoutError:
+            raise
+        except AthlosError:  # its run has ended; the next trajectory begins another
+            await _forget(rollouts)
+            raise
+        if failure is not None:
+            said = failure.id, failure.failure_class, failure.message
+            _log.warning("attempt %s failed: %s: %s", *said)
+            if self._several:
+                return []
         end = self.tokenizer.eos_token_id or 0
         lengths = self.rollout_config.prompt_length, self.rollout_config.response_length
         wanted = bool(sampling_params.get("logprobs"))
@@ -125,8 +140,15 @@ class AthlosAgentLoop(AgentLoopBase):  # type: ignore[misc]
 
 async def close(server_manager: Any) -> None:
     """Ends what serves a worker's trajectories. A worker of verl ends with its process."""
-    for key in [key for key in _workers if key[0] is server_manager]:
-        await _workers.pop(key).close()
+    for key, rollouts in list(_workers.items()):
+        if key[0] is server_manager:
+            await _forget(rollouts)
+
+
+async def _forget(rollouts: VerlRollouts) -> None:
+    for key in [key for key, one in _workers.items() if one is rollouts]:
+        del _workers[key]
+    await rollouts.close()
 
 
 class TaskDataset(torch.utils.data.Dataset):  # type: ignore[misc]

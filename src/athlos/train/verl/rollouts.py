@@ -21,6 +21,7 @@ from athlos.engine import Feed, collect
 from athlos.environment import Environment
 from athlos.errors import ConfigError, ContextOverflow
 from athlos.models.client import Model
+from athlos.models.deadlines import Deadlines
 from athlos.models.engines import Completion
 from athlos.registry import load
 from athlos.sequences.compare import starts_with
@@ -133,7 +134,11 @@ class VerlRollouts:
             tokenizer.save_pretrained(self._folder.name)
             tokenizer = self._folder.name
         context = prompt_length + response_length
-        model = Model.in_process(Tokens(client, context), tokenizer, context=context)
+        deadline = options.get("deadline", 3600.0)
+        model = Model.in_process(
+            Tokens(client, context), tokenizer, context=context,
+            deadlines=Deadlines(first_byte=deadline, total=deadline),
+        )  # fmt: skip
         projection = Projection(
             policy="fork" if fan_out else "main_only", advantages="none", truncated=truncated
         )
@@ -141,8 +146,7 @@ class VerlRollouts:
             environment, model, tasks=Feed(), config=config,
             **{"concurrency": 4096, **options},
         )  # fmt: skip
-        patience = 2.0 * options.get("deadline", 3600.0)
-        self._stream = Stream(run, projection=projection, patience=patience)
+        self._stream = Stream(run, projection=projection, patience=2.0 * deadline)
 
     async def attempt(
         self, task: Task, sampling: Mapping[str, Any]
