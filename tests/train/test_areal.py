@@ -137,7 +137,7 @@ def test_an_episode_is_one_row_of_tensors(monkeypatch):
 
     async def episode():
         gconfig = GenerationHyperparameters(max_new_tokens=64)
-        workflow = areal.workflow(Adding, gconfig, str(TINY), context=1024)
+        workflow = areal.AthlosWorkflow(Adding, gconfig, str(TINY), context=1024)
         made = await workflow.arun_episode(Served(), row)
         await workflow.close()
         return made
@@ -157,13 +157,16 @@ def test_an_episode_is_one_row_of_tensors(monkeypatch):
 
 def test_a_workflow_is_one_of_areal(monkeypatch):
     stand_ins.install(monkeypatch, "areal")
-    made = areal.workflow(Twice, GenerationHyperparameters(), "somewhere")
+    made = areal.AthlosWorkflow(Twice, GenerationHyperparameters(), "somewhere")
     assert isinstance(made, stand_ins.RolloutWorkflow)
+    assert f"{type(made).__module__}.{type(made).__name__}" == "athlos.train.areal.AthlosWorkflow"
     with pytest.raises(ConfigError, match="the row has no 'athlos_task'"):
         asyncio.run(areal.AthlosAgent(Twice).run({}, http_client=None, base_url="", api_key=""))
     stand_ins.install(monkeypatch, "areal", "0.9")
     with pytest.raises(ConfigError, match=r"areal 0.9 is installed; .*areal 1.0.4 up to"):
-        areal.workflow(Twice, None, "somewhere")
+        areal.AthlosWorkflow  # noqa: B018 - looking at it is enough
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        areal.Nothing  # noqa: B018
 
 
 class Client:

@@ -1,7 +1,13 @@
 """AReaL: an agent for its proxy, and a workflow on its engine (contract of AReaL 1.0).
 
-    AthlosAgent("./counter.py")                      # AReaL's proxy has the tokens
-    workflow("./counter.py", gconfig, tokenizer)     # Athlos has them
+    trainer.train(                                           # Athlos has the tokens
+        workflow="athlos.train.areal.AthlosWorkflow",
+        workflow_kwargs={"environment": "./counter.py", "gconfig": ..., "tokenizer": ...},
+    )
+    trainer.train(                                           # AReaL's proxy has them
+        workflow="athlos.train.areal.AthlosAgent",
+        workflow_kwargs={"environment": "./counter.py"},
+    )
 
 The rows of the data set are those of `rows`.
 """
@@ -25,11 +31,12 @@ from athlos.models.transport import Response, TransportError
 from athlos.registry import load
 from athlos.train.attempts import TASK, Attempts, Outcome, read_task
 from athlos.train.projection import TrainingRollout
+from athlos.train.settings import read_options
 from athlos.train.tables import TaskTable
 from athlos.train.versions import require
 from athlos.types import Failure, Sequence, Task, VersionSpan
 
-__all__ = ["READ", "AthlosAgent", "Workflow", "lists", "rows", "workflow"]
+__all__ = ["READ", "AthlosAgent", "AthlosWorkflow", "lists", "rows"]  # noqa: F822 - see below
 
 READ = ("areal", "1.0.4", "1.1")
 """The versions of AReaL whose contract this follows: from, and up to but without."""
@@ -64,7 +71,7 @@ class AthlosAgent:
     """
 
     def __init__(self, environment: str | type[Environment], **options: Any) -> None:
-        self._environment, self._options = environment, options
+        self._environment, self._options = environment, read_options(options, "workflow_kwargs")
 
     async def run(self, data: Mapping[str, Any], **given: Any) -> float:
         """The reward of one attempt at the row's task.
@@ -87,16 +94,21 @@ class AthlosAgent:
         return float(_done(one).reward)
 
 
-def workflow(
-    environment: str | type[Environment],
-    gconfig: Any,
-    tokenizer: Any,
-    *,
-    context: int | None = None,
-    truncated: Literal["train", "mask"] = "train",
-    **options: Any,
-) -> Workflow:
-    """Makes a `RolloutWorkflow`.
+def __getattr__(name: str) -> Any:
+    """`AthlosWorkflow`, which is AReaL's `RolloutWorkflow` from the first look at it on."""
+    if name != "AthlosWorkflow":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    require(*READ)
+    from areal.api.workflow_api import (  # type: ignore[import-not-found,unused-ignore]
+        RolloutWorkflow,
+    )
+
+    RolloutWorkflow.register(_Workflow)
+    return _Workflow
+
+
+class _Workflow:
+    """One attempt an episode, and one row of it: that of the main conversation.
 
     Args:
         environment: As for `athlos.collect`.
@@ -104,35 +116,23 @@ def workflow(
         tokenizer: The policy's, as `Model.in_process` takes it: a folder or a name.
         context: Tokens that fit into a prompt and its completion together.
         truncated: `train`, or `mask`: rollouts that a limit ended are then rejected.
-        options: Of `athlos.collect`, and `patience`: seconds that an episode may take.
-
-    Raises:
-        ConfigError: AReaL is of another version than was read, or the arguments are wrong.
+        options: Of `athlos.collect`, as `athlos.train.settings.read_options` takes them, and
+            `patience`: seconds that an episode may take.
     """
-    require(*READ)
-    from areal.api.workflow_api import (  # type: ignore[import-not-found,unused-ignore]
-        RolloutWorkflow,
-    )
-
-    RolloutWorkflow.register(Workflow)
-    return Workflow(
-        environment, gconfig, tokenizer, context, {"truncated": truncated, **options}
-    )  # fmt: skip
-
-
-class Workflow:
-    """AReaL's `RolloutWorkflow`: one row an episode, that of the main conversation."""
 
     def __init__(
         self,
         environment: str | type[Environment],
         gconfig: Any,
-        tokenizer: Any,
-        context: int | None,
-        options: dict[str, Any],
+        tokenizer: str,
+        *,
+        context: int | None = None,
+        truncated: Literal["train", "mask"] = "train",
+        **options: Any,
     ) -> None:
         self._environment, self._gconfig, self._tokenizer = environment, gconfig, tokenizer
-        self._context, self._options = context, options
+        self._context = context
+        self._options = {"truncated": truncated, **read_options(options, "workflow_kwargs")}
         self._open: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, Attempts]]
         self._open = WeakKeyDictionary()
 
@@ -161,6 +161,9 @@ class Workflow:
         """Frees the resources of this event loop. May be called twice."""
         for attempts in self._open.pop(asyncio.get_running_loop(), {}).values():
             await attempts.close()
+
+
+_Workflow.__name__ = _Workflow.__qualname__ = "AthlosWorkflow"  # AReaL sends it by name
 
 
 def lists(one: TrainingRollout) -> dict[str, list[Any]] | None:

@@ -1,7 +1,7 @@
 r"""Golden cases of `math_with_judge`."""
 
 import pytest
-from tests.envs.golden import play, reward
+from tests.envs.golden import play, play_all
 
 from athlos import ConfigError, Message, load
 from athlos.rows import row_to_task
@@ -26,8 +26,9 @@ CASES = [
 
 
 def test_golden_cases():
-    for gold, answer, expected in CASES:
-        assert reward("math", {"expected_answer": gold}, answer) == expected, (gold, answer)
+    rollouts = play_all("math", [({"expected_answer": gold}, text) for gold, text, _ in CASES])
+    for (gold, answer, expected), rollout in zip(CASES, rollouts, strict=True):
+        assert rollout.reward == expected, (gold, answer)
 
 
 def test_an_answer_that_keeps_the_verifier_busy_is_wrong_and_says_so(monkeypatch):

@@ -1,7 +1,7 @@
 """Golden cases of `reasoning_gym`."""
 
 import pytest
-from tests.envs.golden import play, reward
+from tests.envs.golden import play_all
 from tests.envs.steps import HOSTILE
 
 import athlos
@@ -27,19 +27,22 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "value"), CASES)
-def test_golden_cases(answer, value):
-    assert (reward("reasoning_gym", GOLD, answer) == 1) == bool(value)
+def test_golden_cases():
+    rollouts = play_all("reasoning_gym", [(GOLD, answer) for answer, _ in CASES])
+    for (answer, value), rollout in zip(CASES, rollouts, strict=True):
+        assert (rollout.reward == 1) == bool(value), answer
 
 
 def test_gold_of_every_data_set_scores_and_nothing_else_does():
     env = athlos.load("reasoning_gym")
     tasks = list(env.tasks(env.make_config({"size": 18}), "train"))
     assert len({task.info["metadata"]["source_dataset"] for task in tasks}) == 18
-    for task in tasks:
-        assert play(env, task, f"<answer>{task.info['answer']}</answer>").reward == 1
-        for text in (*HOSTILE[:4], HOSTILE[5], HOSTILE[8], task.prompt):
-            assert play(env, task, text).reward < 0.5, (task.id, text)
+    gold = [(task, f"<answer>{task.info['answer']}</answer>") for task in tasks]
+    assert [rollout.reward for rollout in play_all(env, gold)] == [1] * 18
+    useless = (*HOSTILE[:4], HOSTILE[5], HOSTILE[8])
+    wrong = [(task, text) for task in tasks for text in (*useless, task.prompt)]
+    for (task, text), rollout in zip(wrong, play_all(env, wrong), strict=True):
+        assert rollout.reward < 0.5, (task.id, text)
 
 
 def test_data_sets_of_choice_and_those_that_there_are_not():

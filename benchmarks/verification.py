@@ -1,7 +1,7 @@
 """Verifications a second of `math` and `code_gen`, and how late the event loop gets meanwhile.
 
 A collection whose model answers at once is as fast as its verifiers. The answers are right ones and
-wrong ones in turn. `python benchmarks/verifiers.py`
+wrong ones in turn. `python benchmarks/verification.py`
 """
 
 import asyncio
@@ -114,7 +114,7 @@ def main() -> None:
     rows = {}
     for name, count in WORK.items():
         for _ in range(options.repeats):
-            row = child("verifiers.py", {"name": name, "count": int(count * share)})
+            row = child("verification.py", {"name": name, "count": int(count * share)})
             used = (row["cpu"] + row["cpu_children"]) / row["seconds"]
             rows[name] = {key: round(value, 3) for key, value in row.items()}
             rows[name]["cores_used"] = round(used, 2)
@@ -122,7 +122,7 @@ def main() -> None:
                 name, f"{row['count']:.0f}", f"{row['per_second']:.0f}",
                 f"{row['late_p99_ms']:.1f}", f"{row['late_max_ms']:.0f}", f"{used:.2f}",
             )  # fmt: skip
-    write(options.results, "verifiers", {"concurrency": CONCURRENCY, "verifiers": rows})
+    write(options.results, "verification", {"concurrency": CONCURRENCY, "verifiers": rows})
 
 
 if __name__ == "__main__":
