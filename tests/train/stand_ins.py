@@ -1,10 +1,9 @@
-"""Stand-ins for slime, SkyRL and AReaL, which do not install on a machine without a GPU.
+"""Stand-ins for slime, SkyRL and AReaL: they are not what these frameworks do with what they get.
 
-Each has the names, fields and checks that the adapters meet, as the frameworks' sources had them:
+Each has the names, fields and checks that the adapters meet, as the frameworks' sources have them:
 slime 0.3.1 (`slime/utils/types.py`, `slime/rollout/base_types.py`, `slime/ray/rollout.py`), SkyRL
 0.4.0 (`skyrl/train/generators/base.py`, `skyrl/train/utils/trainer_utils.py`) and AReaL 1.0.4
-(`areal/api/io_struct.py`, `areal/api/workflow_api.py`). They show that the adapters keep to these
-contracts as they were read, and not that the frameworks train on what they get.
+(`areal/api/io_struct.py`, `areal/api/workflow_api.py`).
 """
 
 import sys

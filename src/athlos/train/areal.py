@@ -67,7 +67,8 @@ class AthlosAgent:
 
     Args:
         environment: As for `athlos.collect`.
-        options: Of `athlos.collect`, and `patience`: seconds that an episode may take.
+        options: Of `athlos.collect`, as `athlos.train.settings.read_options` takes them, and
+            `patience`: seconds that an episode may take.
     """
 
     def __init__(self, environment: str | type[Environment], **options: Any) -> None:
