@@ -3,10 +3,12 @@
 import json
 
 import pytest
+from click.testing import CliRunner
 from tests.runs.stored import failed, store
 from tests.sequences.rollouts import call, rollout
 
 from athlos import Message
+from athlos.cli.export import command
 
 
 @pytest.fixture
@@ -47,6 +49,17 @@ def test_messages(athlos, run):
     said = athlos("export", "a", "--format", "messages")
     assert [json.loads(line)["reward"] for line in said.stdout.splitlines()] == [1.0, 0.0]
     assert said.stderr == "2 conversations of 2 rollouts; 1 samples failed\n"
+
+
+def test_the_files_of_nemo_gym_are_named(run, tmp_path):
+    out = str(tmp_path / "b.jsonl")
+    for _ in range(2):  # a second time writes over the first
+        said = CliRunner().invoke(command, [str(run), "--format", "nemo-gym", "--out", out])
+    assert said.stderr == (
+        f"2 rows of 2 rollouts in {out}; beside it: b_failures.jsonl, "
+        "b_materialized_inputs.jsonl, b_aggregate_metrics.json; 1 attempts failed\n"
+    )
+    assert len(list(tmp_path.glob("b*.json*"))) == 4
 
 
 @pytest.mark.parametrize(

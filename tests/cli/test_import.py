@@ -292,3 +292,66 @@ def test_resolved_values_are_printed_with_masked_secrets(folder):
     assert model["api_key"] == "****"
     assert model["model"] == "m"
     assert shown["policy_api_key"] == "****"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("limit", "abc"),
+        ("num_repeats", "-1"),
+        ("num_samples_in_parallel", "[1]"),
+        ("my_weather.resources_servers.weather_impl.port", "abc"),
+        ("responses_create_params.top_p", "7"),
+        ("weather_agent.responses_api_agents.simple_agent.max_steps", "many"),
+    ],
+)
+def test_a_value_that_no_run_can_have_is_refused(folder, key, value):
+    with pytest.raises(ConfigError, match=rf"^weather\.yaml: {key} must be ") as raised:
+        run("weather.yaml", "--out", "run.yaml", "--set", f"{key}={value}")
+    assert raised.value.hint == f"--set {key}=VALUE gives another one."
+    assert not (folder / "run.yaml").exists()
+
+
+def test_a_value_of_a_data_set_is_changed_in_the_file(folder):
+    (folder / "weather.yaml").write_text(WEATHER.replace("num_repeats: 8", "num_repeats: -1"))
+    with pytest.raises(ConfigError, match=r"datasets\[2\]\.num_repeats must be") as raised:
+        run("weather.yaml")
+    assert raised.value.hint == "Change it in the file."
+
+
+def test_null_gives_no_value(folder):
+    result = run("weather.yaml", "--set", "num_samples_in_parallel=null")
+    assert "concurrency" not in read_yaml(result.stdout, "")
+    assert "num_samples_in_parallel: null gives no value" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "place", ["my_weather.resources_servers.weather_impl.host", "default_host"]
+)
+def test_a_host_that_is_part_of_the_address_is_used(folder, place):
+    result = run("weather.yaml", "--set", f"{place}=10.0.0.1")
+    assert read_yaml(result.stdout, "")["environment"] == "nemo-gym+http://10.0.0.1:9001"
+    used, _, rest = result.stderr.partition("left to the server and its launcher:")
+    assert "host" in used
+    assert "host" not in rest
+
+
+def test_a_file_that_is_there_is_not_written_over(folder):
+    run("weather.yaml", "--out", "run.yaml")
+    for name in ("run.yaml", "run.tasks.jsonl"):
+        (folder / name).write_text("mine")
+        with pytest.raises(ConfigError, match=f"{name} is there already") as raised:
+            run("weather.yaml", "--out", "run.yaml")
+        assert raised.value.hint == "--force writes over it."
+        assert (folder / name).read_text() == "mine"
+        (folder / "run.yaml").unlink(missing_ok=True)
+    run("weather.yaml", "--out", "run.yaml", "--force")
+    assert (folder / "run.tasks.jsonl").read_text() != "mine"
+
+
+def test_a_key_that_is_there_twice_is_refused(folder):
+    (folder / "weather.yaml").write_text(f"{WEATHER}use_absolute_ip: true\n")
+    with pytest.raises(
+        ConfigError, match="the key 'use_absolute_ip' is there twice, first in line"
+    ):
+        run("weather.yaml")

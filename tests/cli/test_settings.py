@@ -68,9 +68,15 @@ def test_words_of_sampling_are_yaml():
         ("!!python/object:os.system x", "could not determine a constructor"),
         ("a: &x 1\nb: *x", "anchors and aliases"),
         ("*x", "anchors and aliases"),
+        ("a: 1\nb: 2\n'a': 3", r"the key 'a' is there twice, first in line 1 \(line 3\)"),
+        ("- {b: {c: 1, c: 1}}", r"the key 'c' is there twice, first in line 1 \(line 1\)"),
     ],
 )
 def test_yaml_that_is_refused(text, expected):
     with pytest.raises(ConfigError, match=expected) as caught:
         read_yaml(text, "run.yaml")
     assert "\n" not in caught.value.message
+
+
+def test_a_mapping_may_replace_a_key_that_it_merges():
+    assert read_yaml("<<: {a: 1, b: 2}\na: 3\n", "run.yaml") == {"a": 3, "b": 2}

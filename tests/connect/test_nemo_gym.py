@@ -98,6 +98,18 @@ def test_one_of_several_environments_of_a_server_is_described_at_its_root(tmp_pa
     assert (rollout.reward, rollout.metrics["m"]) == (0.5, 2.0)
 
 
+def test_a_path_at_which_there_is_no_environment_is_found_before_the_run(tmp_path):
+    faults = {
+        "/wrong/openapi.json": (404, {"detail": "Not Found"}),
+        "/openapi.json": (200, {"paths": {"/a/seed_session": {}, "/b/seed_session": {}}}),
+    }
+    with FakeGym(faults=faults) as gym:
+        gym.url += "/wrong"
+        with pytest.raises(ConfigError, match=r"there is no environment at .*/wrong") as caught:
+            play(gym, scripted("Done."), tmp_path)
+    assert "/a, /b" in caught.value.hint
+
+
 def test_calls_of_one_turn_run_one_after_the_other(tmp_path):
     message = call("add", amount=1)
     message.tool_calls = [*message.tool_calls, *call("add", amount=2).tool_calls]

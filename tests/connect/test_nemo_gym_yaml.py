@@ -210,6 +210,8 @@ def test_all_missing_values_are_named_at_once(folder):
     with pytest.raises(ConfigError, match=r"3 values are missing: a\.b, c\[1\], d\n") as raised:
         values(folder, "a: {b: '???'}\nc: [1, '???']\nd: ${copy:a.b}\n")
     assert "--set a.b=VALUE" in raised.value.hint
+    with pytest.raises(ConfigError, match=r"1 value is missing: d\n"):
+        values(folder, "d: '???'")
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,20 @@ class WideTolerance(Sums):
             return 0.0
 
 
+class ToleranceOfAFewPercent(Sums):
+    @reward
+    def correct(self, rollout):
+        found = re.fullmatch(r"[0-9]{1,50}", rollout.answer)
+        return float(found is not None and abs(int(found[0]) - self.gold) <= self.gold / 20)
+
+
+class ManyWaysToMatch(Capitals):
+    @reward
+    def correct(self, rollout):
+        words = re.fullmatch(r"(\w+\s?)*", rollout.answer[:60])
+        return float(words is not None and rollout.answer == self.gold)
+
+
 class ToleranceOfTheAnswer(Sums):
     """The model's own number decides how far it may be off."""
 

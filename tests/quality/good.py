@@ -140,3 +140,40 @@ class Hints(Environment):
     @reward
     def correct(self, rollout):
         return float(self.found)
+
+
+class AnswerLine(Sums):
+    """The prompt asks for a last line."""
+
+    @classmethod
+    def tasks(cls, config, split):
+        for task in super().tasks(config, split):
+            prompt = (
+                f"{task.prompt.removesuffix(' Answer with a number only.')} End with 'Answer: N'."
+            )
+            yield Task(prompt=prompt, info={"answer": str(task.info["expected_answer"])})
+
+    @reward
+    def correct(self, rollout):
+        found = re.search(r"^Answer: ([0-9]{1,50})\Z", rollout.answer, re.MULTILINE)
+        return float(found is not None and found[1] == self.task.info["answer"])
+
+
+class Share(Environment):
+    """List words; each right one earns its share, and each wrong one costs as much."""
+
+    @classmethod
+    def tasks(cls, config, split):
+        for number in halves(range(20, 40), split):
+            words = [f"{letter}{number * k}w" for k, letter in enumerate("azbycxdw", start=1)]
+            found = [word for word in words if word[0] in "abcd"]
+            prompt = f"Which of these begin with a, b, c or d? {' '.join(words)}"
+            yield Task(prompt=prompt, info={"answer": found})
+
+    def oracle(self):
+        return ", ".join(self.task.info["answer"])
+
+    @reward
+    def correct(self, rollout):
+        gold, said = set(self.task.info["answer"]), set(re.findall(r"\w+", rollout.answer))
+        return max(0, len(gold & said) - len(said - gold)) / len(gold)

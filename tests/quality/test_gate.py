@@ -33,6 +33,7 @@ FAULTS = {
     "LastNumberAnywhere": "attack.mention",
     "AnyNumber": "attack.guesses",
     "WideTolerance": "attack.near_miss",
+    "ToleranceOfAFewPercent": "attack.tolerance",
     "ToleranceOfTheAnswer": "attack.special",
     "NanIsFull": "attack.special",
     "DividesByZero": "attack.refusal",
@@ -66,7 +67,7 @@ FAULTS = {
 }
 GOOD = [
     "Exact", "Number", "CloseNumber", "InWorker", "Letter", "Word", "Judged", "SeatBooked",
-    "Hints",
+    "Hints", "AnswerLine", "Share",
 ]  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """What the gate says: rates, exceptions, and how a test or a person reads it."""
 
 import json
+import signal
 from pathlib import Path
 
 import msgspec
@@ -113,6 +114,27 @@ def test_an_environment_without_a_known_answer_is_warned_of(tmp_path):
     report = check_environment(str(path), limit=2, processes=0, tasks=None)
     assert [f.code for f in report.findings] == ["gold.unknown"]
     assert report.false_negatives.rate is None
+
+
+def test_an_answer_that_no_form_of_which_is_accepted_is_unknown(tmp_path):
+    path = tmp_path / "echoes.py"
+    path.write_text(FILE.replace('words[-1:] == [self.task.info["answer"]]', "False"))
+    report = check_environment(str(path), limit=2, processes=0, tasks=None)
+    assert [f.code for f in report.findings] == ["gold.unknown"]
+    assert "info['answer']" in report.findings[0].message
+    assert report.false_negatives.rate is None
+
+
+def test_a_verifier_that_does_not_end_is_stopped_and_its_input_named(monkeypatch):
+    from athlos.quality import watch
+
+    monkeypatch.setattr(watch, "LIMIT", 0.5)
+    report = check_environment(f"{HERE}/bad.py:ManyWaysToMatch", limit=2, processes=0)
+    hangs = [finding for finding in report.errors if finding.code == "cost.hang"]
+    assert [finding.times for finding in hangs] == [2]
+    assert hangs[0].input.startswith("aaa")
+    assert report.false_negatives.count == 0
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
 
 
 def test_a_judge_may_be_given():

@@ -130,14 +130,55 @@ async def memory_bomb_of_many(sandbox):
 
 @case
 async def memory_that_is_shared(sandbox):
-    result = await run(
+    """Pages of such memory outlive their being unmapped: then nobody's figures have them."""
+    await says(
         sandbox,
         """
         import mmap
-        x = []
-        while True:
-            x.append(mmap.mmap(-1, 1 << 24))
-            x[-1].write(b"1" * (1 << 24))
+        zero = open("/dev/zero", "r+b", buffering=0)
+        print(zero.read(3))
+        for number in (-1, zero.fileno()):
+            try:
+                mmap.mmap(number, 1 << 12)
+            except OSError as error:
+                print(error.errno)
+        mmap.mmap(-1, 1 << 12, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)[0] = 1
+        """,
+        rf"b'\x00\x00\x00'" f"\n{errno.EPERM}\n{errno.ENODEV}",
+    )
+
+
+@case
+async def memory_of_page_tables(sandbox):
+    result = await run(
+        sandbox,
+        """
+        import mmap, time
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        x = mmap.mmap(-1, 1 << 40, flags=flags, prot=mmap.PROT_READ)
+        for at in range(50_000):
+            x[at << 21]
+        time.sleep(60)
+        """,
+    )
+    assert result.killed_for == "memory", result
+
+
+@case
+async def memory_of_a_process_whose_first_thread_ended(sandbox):
+    result = await run(
+        sandbox,
+        """
+        import ctypes, os, threading, time
+        def hold():
+            time.sleep(0.1)
+            x = bytearray(b"1") * (60 << 20)
+            time.sleep(60)
+        for _ in range(3):
+            if os.fork() == 0:
+                threading.Thread(target=hold).start()
+                ctypes.CDLL(None).pthread_exit(None)
+        time.sleep(60)
         """,
     )
     assert result.killed_for == "memory", result
@@ -155,8 +196,24 @@ async def memory_that_is_nobodys(sandbox):
         except OSError as error:
             print(error.errno)
         print(libc.shmget(0, 1 << 30, 0o1600), libc.msgget(0, 0o1600), libc.semget(0, 1, 0o1600))
+        print(libc.vmsplice(os.pipe()[1], None, 0, 0), ctypes.get_errno())
         """,
-        f"{errno.ENOSYS}\n-1 -1 -1",
+        f"{errno.ENOSYS}\n-1 -1 -1\n-1 {errno.ENOSYS}",
+    )
+
+
+@case
+async def memory_of_sockets(sandbox):
+    await says(
+        sandbox,
+        """
+        import socket
+        one, _ = socket.socketpair()
+        before = one.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 24)
+        print(one.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == before)
+        """,
+        "True",
     )
 
 
@@ -673,6 +730,8 @@ async def files_that_are_none(sandbox):
     await run(sandbox, "open('big', 'wb').truncate(2000)")
     assert await refused(sandbox.read("big", limit=1999)) == "OSError"
     assert len(await sandbox.read("big", limit=2000)) == 2000
+    assert await refused(sandbox.write("big", bytes(LIMITS.disk + 1))) == "OSError"
+    assert len(await sandbox.read("big")) == 2000
     await sandbox.exec("rm -rf /work/*")
 
 

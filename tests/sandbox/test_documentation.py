@@ -31,7 +31,13 @@ def test_the_benchmark_measures_every_way(tmp_path):
 
 def test_the_benchmark_of_verifiers_measures_both(tmp_path):
     pytest.importorskip("math_verify")
-    command = [sys.executable, ROOT / "benchmarks/verification.py", "--quick", "--results", tmp_path]
+    command = [
+        sys.executable,
+        ROOT / "benchmarks/verification.py",
+        "--quick",
+        "--results",
+        tmp_path,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     [row] = map(json.loads, (tmp_path / "verification.jsonl").read_text().splitlines())

@@ -11,9 +11,12 @@ ALLOW, KILL, ERROR = 0x7FFF0000, 0x80000000, 0x00050000
 AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 
-def verdict(machine, number, first=0, second=0, architecture=None) -> int:
-    program = seccomp.program(machine)
-    data = struct.pack("=IIQQQ", number, architecture or AUDIT[machine], 0, first, second)
+def verdict(
+    machine, number, first=0, second=0, third=0, fourth=0, architecture=None, **options
+) -> int:
+    program = seccomp.program(machine, **options)
+    words = (0, first, second, third, fourth)
+    data = struct.pack("=II5Q", number, architecture or AUDIT[machine], *words)
     at = value = 0
     while True:
         code, yes, no, k = struct.unpack_from("=HBBI", program, at * 8)
@@ -69,6 +72,33 @@ def test_terminals_get_no_faked_input(machine, ioctl):
 def test_limits_of_no_other_process(machine, prlimit):
     assert verdict(machine, prlimit, 0) == ALLOW
     assert verdict(machine, prlimit, 1) == ERROR | errno.EPERM
+
+
+@pytest.mark.parametrize(("machine", "mmap"), [("x86_64", 9), ("aarch64", 222)])
+@pytest.mark.parametrize(
+    ("flags", "common"),
+    [(0x01, False), (0x02, False), (0x22, False), (0x20022, False), (0x21, True)],
+)
+def test_shared_memory_without_a_file_is_refused_where_nothing_counts_it(
+    machine, mmap, flags, common
+):
+    assert verdict(machine, mmap, fourth=flags) == ALLOW
+    refused = verdict(machine, mmap, fourth=flags, in_cgroup=False)
+    assert refused == (ERROR | errno.EPERM if common else ALLOW)
+
+
+@pytest.mark.parametrize(("machine", "setsockopt"), [("x86_64", 54), ("aarch64", 208)])
+@pytest.mark.parametrize(
+    ("level", "option", "ignored"),
+    [(1, 7, True), (1, 8, True), (1, 2, False), (6, 7, False), (6, 8, False), (6, 1, False)],
+)
+def test_buffers_of_sockets_are_left_where_nothing_counts_them(
+    machine, setsockopt, level, option, ignored
+):
+    words = {"second": level, "third": option}
+    assert verdict(machine, setsockopt, **words) == ALLOW
+    answer = verdict(machine, setsockopt, **words, in_cgroup=False)
+    assert answer == (ERROR if ignored else ALLOW)
 
 
 def test_calls_of_another_architecture_end_the_process():

@@ -59,11 +59,12 @@ def test_too_long_loses_the_state_and_says_so(runner, session):
 
 def test_too_much_memory_loses_the_state(runner, session):
     code = """
-import mmap
-x = []
-while True:
-    x.append(mmap.mmap(-1, 1 << 24))
-    x[-1].write(b"1" * (1 << 24))
+import os, time
+for _ in range(4):
+    if os.fork() == 0:
+        x = bytearray(b"1") * (60 << 20)
+        time.sleep(60)
+time.sleep(60)
 """
     result = runner.run(session.run(code))
     assert (result.killed_for, result.state_lost) == ("memory", True)

@@ -121,13 +121,14 @@ def test_without_a_token_pages_of_other_sites_get_nothing():
 
 
 def test_nothing_secret_is_in_any_reply_or_log(caplog):
-    secrets = ("s3cret-key", "s3cret-password", TOKEN)
-    settings = {"api_key": "s3cret-key", "url": "http://user:s3cret-password@host/"}
+    secrets = ("s3cret-key", "s3cret-password", "s3cret-query", TOKEN)
+    url = "http://user:s3cret-password@host/?sig=s3cret-query&n="
+    settings = {"api_key": "s3cret-key", "url": url}
 
     async def main():
         made = Options(
             environments=[EnvOptions("keyed", settings)],
-            policy=Policy(["http://user:s3cret-password@127.0.0.1:9/v1"], "m"),
+            policy=Policy(["http://127.0.0.1:9/v1"], "m"),
         )
         async with Server(made, token=TOKEN, environments=[Keyed]) as server:
             ask = Caller(server)
@@ -143,7 +144,8 @@ def test_nothing_secret_is_in_any_reply_or_log(caplog):
     assert [secret for secret in secrets for text in said if secret in text] == []
     yaml = next(json.loads(body) for body in bodies if "resources_servers" in body)
     assert "***" in yaml
-    assert "http://***@host/" in yaml
+    assert "http://***@host/?sig=***&n=" in yaml
+    assert "tokens: 'off'" in yaml
 
 
 def test_a_tool_with_the_name_of_an_endpoint_is_refused():

@@ -27,12 +27,22 @@ async def run_tools(
     if not env.parallel_tools:
         return [await run_tool(env, tools, call, rollout) for call in calls]
     replies = await asyncio.gather(
-        *(run_tool(env, tools, call, rollout) for call in calls), return_exceptions=True
+        *(_run_apart(env, tools, call, rollout) for call in calls), return_exceptions=True
     )
     for reply in replies:  # all have ended; the first infrastructure failure ends the attempt
         if isinstance(reply, BaseException):
             raise reply
     return [reply for reply in replies if isinstance(reply, Message)]
+
+
+async def _run_apart(
+    env: Environment, tools: Mapping[str, Tool], call: ToolCall, rollout: Rollout
+) -> Message | KeyboardInterrupt:
+    """Runs one call in a task of its own, out of which a KeyboardInterrupt would end the loop."""
+    try:
+        return await run_tool(env, tools, call, rollout)
+    except KeyboardInterrupt as error:
+        return error
 
 
 async def run_tool(

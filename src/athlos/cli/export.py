@@ -132,16 +132,6 @@ def command(
     click.echo(printable(_sentence(done, form, out)), err=True)
 
 
-_SELECTS = {
-    "min_reward": ("sft", "kto"),
-    "best_of": ("sft",),
-    "margin": ("dpo",),
-    "pairs": ("dpo",),
-    "truncated": ("sft", "dpo", "kto"),
-    "distinct": ("sft", "dpo", "kto"),
-}
-
-
 def _selection(form: str, **given: Any) -> Selection:
     """What of the run becomes rows, by the options that were given."""
     from athlos.runs.datasets import Selection
@@ -172,6 +162,8 @@ def _sentence(done: Exported, form: str, out: str | None) -> str:
     """What was written, and what is not in it."""
     kind = {"sequences": "sequences", "messages": "conversations"}.get(form, "rows")
     parts = [f"{done.rows} {kind} of {done.rollouts} rollouts{f' in {out}' if out else ''}"]
+    if done.beside:
+        parts.append(f"beside it: {', '.join(path.name for path in done.beside)}")
     if done.dropped_calls:
         reasons = ", ".join(f"{why} {n}" for why, n in sorted(done.dropped_calls.items()))
         calls = done.dropped_calls.total()

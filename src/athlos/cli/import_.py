@@ -49,6 +49,7 @@ def command() -> None:
 @click.option(
     "--remote", is_flag=True, help="Keep to its server, even if the library has the environment."
 )
+@click.option("--force", is_flag=True, help="Write over files that are there.")
 @click.option("--resolved", is_flag=True, help="Print the resolved values only, secrets masked.")
 def nemo_gym(
     path: str,
@@ -59,6 +60,7 @@ def nemo_gym(
     search_dir: tuple[str, ...],
     env_file: str | None,
     remote: bool,
+    force: bool,
     resolved: bool,
 ) -> None:
     """Turn a configuration of NeMo Gym into a run file, and account for every key of it."""
@@ -75,8 +77,10 @@ def nemo_gym(
     if resolved:
         click.echo(_dump(masked(made.values)), nl=False)
         return
+    if out:
+        _refuse(Path(out), force)
     imported = import_gym_yaml(made, _settings_of, agent=agent, dataset=dataset, remote=remote)
-    _complete(made, imported, Path(out) if out else None)
+    _complete(made, imported, Path(out) if out else None, force)
     text = f"# from {Path(path).name}, by athlos import nemo-gym\n{_dump(imported.settings)}"
     if out is None:
         click.echo(text, nl=False)
@@ -112,7 +116,13 @@ def _dump(value: Any) -> str:
     return text
 
 
-def _complete(made: GymYaml, imported: Imported, out: Path | None) -> None:
+def _refuse(path: Path, force: bool) -> None:
+    """Nothing that is there is written over, unless by force."""
+    if path.is_file() and not force:
+        raise ConfigError(f"{path} is there already", hint="--force writes over it.")
+
+
+def _complete(made: GymYaml, imported: Imported, out: Path | None, force: bool) -> None:
     """Writes the rows that a prompt configuration completes, beside the run file."""
     from athlos.connect.nemo_gym_prompts import complete_rows
     from athlos.connect.nemo_gym_yaml import find_file
@@ -130,6 +140,7 @@ def _complete(made: GymYaml, imported: Imported, out: Path | None) -> None:
     if not isinstance(prompt, dict):
         raise ConfigError(f"{template} must hold keys and values, `user` and `system`")
     target = out.with_suffix(".tasks.jsonl")
+    _refuse(target, force)
     encoder = msgspec.json.Encoder()
     try:
         with target.open("wb") as file:

@@ -32,7 +32,13 @@ The first Ctrl-C (or SIGTERM) lets attempts end, the second does not.
 @click.command("serve", cls=DottedCommand, epilog=_EPILOG)
 @click.argument("references", metavar="ENVIRONMENT...", nargs=-1, required=True)
 @click.option("--host", default="127.0.0.1", metavar="HOST", help="To listen on. [127.0.0.1]")
-@click.option("--port", type=int, default=8300, metavar="P", help="0 takes a free one. [8300]")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8300,
+    metavar="P",
+    help="0 takes a free one. [8300]",
+)
 @click.option(
     "--token-env", metavar="VAR",
     help="Variable that holds the token which opens it. [a new one, printed once]",
@@ -108,13 +114,16 @@ def _options(references: tuple[str, ...], given: dict[str, Any], dotted: Any) ->
         )
     elif given["model"]:
         raise ConfigError("--model names a model, but no server", hint="Add --base-url URL.")
-    elif given["tokens"] != "off":
-        raise ConfigError("--tokens is of a model, and there is none", hint="Add --base-url URL.")
+    elif alone := _given_alone(given, dotted):
+        raise ConfigError(f"{alone} is of a model, and there is none", hint="Add --base-url URL.")
     models = {}
     if given["judge_url"]:
         models["judge"] = Policy(
             list(given["judge_url"]), given["judge_model"], given["judge_key_env"]
         )
+    elif given["judge_model"] or given["judge_key_env"]:
+        alone = "--judge-model" if given["judge_model"] else "--judge-key-env"
+        raise ConfigError(f"{alone} is of a judge, and there is none", hint="Add --judge-url URL.")
     names = (
         "host", "port", "max_turns", "seed", "max_sessions", "lease", "deadline", "timeout",
         "drain", "workers", "sandbox",
@@ -123,6 +132,15 @@ def _options(references: tuple[str, ...], given: dict[str, Any], dotted: Any) ->
         environments=environments, policy=policy, models=models,
         max_body=given["max_body"] << 20, **{name: given[name] for name in names},
     )  # fmt: skip
+
+
+def _given_alone(given: dict[str, Any], dotted: Any) -> str:
+    """An option of the model server, where no such server was named; "" if there is none."""
+    if given["tokens"] != "off":
+        return "--tokens"
+    if given["api_key_env"]:
+        return "--api-key-env"
+    return next((f"--sampling.{name}" for name in dotted["sampling"]), "")
 
 
 def _token(variable: str | None, *, no_auth: bool) -> str | None:

@@ -11,8 +11,11 @@ from athlos.errors import ConfigError
 __all__ = ["read_yaml"]
 
 
+_MERGES = ("tag:yaml.org,2002:merge", "tag:yaml.org,2002:value")  # `<<` and `=`
+
+
 class _Loader(yaml.SafeLoader):
-    """Refuses anchors and aliases: ten lines of them can stand for gigabytes."""
+    """Refuses keys that are there twice, and anchors: ten lines of these can mean gigabytes."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
@@ -23,6 +26,20 @@ class _Loader(yaml.SafeLoader):
                 problem_mark=event.start_mark,
             )
         return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[Any, int] = {}
+        for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag in _MERGES:
+                continue
+            key = self.construct_object(key_node)
+            if key in lines:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key!r} is there twice, first in line {lines[key]}",
+                    problem_mark=key_node.start_mark,
+                )
+            lines[key] = key_node.start_mark.line + 1
+        return super().construct_mapping(node, deep)
 
 
 def read_yaml(text: str, where: str) -> Any:

@@ -250,8 +250,10 @@ async def _has_steps(server: Server, config: GymConfig) -> bool:
         answer.checked()
     parts = urlsplit(server.url)
     place = ""
+    at_root = False
     if answer.status == 404 and parts.path.strip("/"):  # one of several, described at the root
         place = parts.path
+        at_root = True
         root = Server(f"{parts.scheme}://{parts.netloc}", api_key_env=config.api_key_env)
         try:
             answer = await root.session().send("GET", "/openapi.json", timeout=_OPENAPI_TIMEOUT)
@@ -261,4 +263,23 @@ async def _has_steps(server: Server, config: GymConfig) -> bool:
         paths = answer.fields().get("paths")
     except ServerError:  # it does not describe itself
         return False
-    return isinstance(paths, dict) and f"{place}/reset" in paths and f"{place}/step" in paths
+    if not isinstance(paths, dict):
+        return False
+    if at_root and not {f"{place}/seed_session", f"{place}/reset"} & paths.keys():
+        _refuse_place(server.url, paths)
+    return f"{place}/reset" in paths and f"{place}/step" in paths
+
+
+def _refuse_place(url: str, paths: Mapping[str, Any]) -> None:
+    """A server that describes its environments has none at this path.
+
+    Raises:
+        ConfigError: It has others.
+    """
+    end = "/seed_session"
+    there = sorted(path.removesuffix(end) or "/" for path in paths if path.endswith(end))
+    if there:
+        raise ConfigError(
+            f"there is no environment at {url}",
+            hint=f"This server has environments at: {', '.join(there)}.",
+        )

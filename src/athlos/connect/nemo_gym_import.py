@@ -9,6 +9,7 @@ from typing import Any
 
 from athlos.connect.nemo_gym_account import Account, Imported
 from athlos.connect.nemo_gym_servers import SERVER_TYPES
+from athlos.connect.nemo_gym_values import checked
 from athlos.connect.nemo_gym_yaml import GymYaml, find_file, leaves
 from athlos.errors import ConfigError
 
@@ -62,7 +63,8 @@ def import_gym_yaml(
         remote: Use the resources server, even if the library has an environment of its name.
 
     Raises:
-        ConfigError: There is no such agent or data set, or several to choose from.
+        ConfigError: There is no such agent or data set, or several to choose from; or a value is
+            none that a run can have.
     """
     return _Import(made, library, agent, dataset, remote).run()
 
@@ -132,17 +134,29 @@ class _Import(Account):
                 done.settings.setdefault("env", {})[key] = settings[key]
                 self.use(f"{place}.{key}", f"env.{key}")
             return
-        for key in [key for key in settings if key != "port"]:
-            self.serves(f"{place}.{key}", settings, key)
-        if settings.get("port"):
-            host = settings.get("host") or self._made.values.get("default_host") or "127.0.0.1"
-            done.settings["environment"] = f"nemo-gym+http://{host}:{settings['port']}"
-            self.use(f"{place}.port", f"environment: {done.settings['environment']}")
+        if settings.get("port") is not None:
+            self._address(settings, place)
         else:
             done.notes.append(
                 f"server {name} has no fixed port: start it, and give its address with the "
                 "command: athlos run nemo-gym+http://HOST:PORT --config FILE"
             )
+        for key in settings:
+            if not self.is_seen(f"{place}.{key}"):
+                self.serves(f"{place}.{key}", settings, key)
+
+    def _address(self, settings: Mapping[str, Any], place: str) -> None:
+        """The environment is at the server's port, on its host or on that of all servers."""
+        host, at = settings.get("host"), f"{place}.host"
+        if not host:
+            host, at = self._made.values.get("default_host"), "default_host"
+        port = checked(self._made.name, f"{place}.port", settings["port"], "port")
+        name = checked(self._made.name, at, host, "host") if host else "127.0.0.1"
+        self.done.settings["environment"] = f"nemo-gym+http://{name}:{port}"
+        became = f"environment: {self.done.settings['environment']}"
+        if host:
+            self.use(at, became)
+        self.use(f"{place}.port", became)
 
     def _fronts(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """The environment servers that drive the agent: where each stands, and its settings."""
@@ -188,22 +202,20 @@ class _Import(Account):
             if key in _PROCESS:
                 self.serves(at, settings, key)
             elif key.endswith("base_url"):
-                found["base_url"] = value
-                self.use(at, f"{prefix}base_url")
+                self._take(at, value, "base_url", found, prefix)
             elif key.endswith("api_key"):
                 self._key(at, value, found, prefix)
             elif key in ("model", f"{kind.removesuffix('_model')}_model"):
-                found["model"] = value
-                self.use(at, f"{prefix}model")
+                self._take(at, value, "model", found, prefix)
             elif key == "return_token_id_information" and not prefix:
                 if value is True:
                     found["tokens"] = "capture"
                 self.use(at, "tokens: capture" if value is True else "tokens: off")
             elif key in ("sampling_overrides", "extra_body") and isinstance(value, dict):
                 for one, inner in value.items():
-                    ours = _SAMPLING.get(one, one)
-                    found.setdefault("sampling", {})[ours] = inner
-                    self.use(f"{at}.{one}", f"{prefix}sampling.{ours}")
+                    ours = _SAMPLING.get(str(one), str(one))
+                    into = found.setdefault("sampling", {})
+                    self._take(f"{at}.{one}", inner, ours, into, f"{prefix}sampling.")
             elif key == "chat_template_kwargs" and value:
                 found.setdefault("sampling", {})[key] = value
                 self.use(at, f"{prefix}sampling.{key}")
@@ -255,8 +267,7 @@ class _Import(Account):
             if key in _PROCESS or key in _DESCRIBES:
                 self.serves(at, agent, key)
             elif key == "max_steps":
-                self.done.settings["max_turns"] = value
-                self.use(at, "max_turns")
+                self._take(at, value, "max_turns")
             elif key == "token_id_capture":
                 if value is True:
                     self.done.settings["tokens"] = "capture"
@@ -293,8 +304,7 @@ class _Import(Account):
             if found is None:
                 done.notes.append(f"{path} is not there{_from_where(one)}")
         if "num_repeats" in one:
-            done.settings["samples"] = one["num_repeats"]
-            self.use(f"{place}.num_repeats", "samples")
+            self._take(f"{place}.num_repeats", one["num_repeats"], "samples")
         if one.get("prompt_config"):
             done.prompt_config = str(one["prompt_config"])
             self.use(f"{place}.prompt_config", "tasks, whose rows it completes")
@@ -304,26 +314,35 @@ class _Import(Account):
     def _top(self) -> None:
         values, done = self._made.values, self.done
         for key, ours in _TOP.items():
-            if values.get(key) is not None:
-                done.settings[ours] = values[key]
-                self.use(key, ours)
+            if key in values:
+                self._take(key, values[key], ours)
         if values.get("num_repeats_add_seed") is True:
             done.settings.setdefault("seed", 0)
             self.use("num_repeats_add_seed", "seed: 0")
         params = values.get("responses_create_params")
         for key, value in (params if isinstance(params, dict) else {}).items():
             if name := _SAMPLING.get(key):
-                done.settings[name] = value
-                self.use(f"responses_create_params.{key}", name)
+                self._take(f"responses_create_params.{key}", value, name)
         for key in ("policy_base_url", "policy_api_key", "policy_model_name"):
             if key in values:
                 self.seen.add(key)  # only ever referred to
         if "agent_name" in values:
             self.use("agent_name", "the agent that was chosen")
         for key in _LAUNCHER:
-            if key in values:
-                self.seen.add(key)
-                done.server.append(key)
+            if not self.is_seen(key):
+                self.serves(key, values, key)
+
+    def _take(
+        self, key: str, value: Any, setting: str, into: dict[str, Any] | None = None,
+        prefix: str = "",
+    ) -> None:  # fmt: skip
+        """A value becomes a setting, of the run or `into` a part of it; null is none."""
+        if value is None:
+            self.drop(key, "null gives no value")
+            return
+        into = self.done.settings if into is None else into
+        into[setting] = checked(self._made.name, key, value, setting)
+        self.use(key, f"{prefix}{setting}")
 
     def _rest(self, name: str) -> None:
         """Servers that the chosen agent does not use."""

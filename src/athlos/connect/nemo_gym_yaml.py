@@ -42,6 +42,7 @@ class GymYaml(Struct):
     """A configuration, resolved.
 
     Attributes:
+        name: The file, as messages call it.
         values: Everything, as the servers there would get it.
         written: The same before interpolation, which says where a value is from.
         files: That were read, in the order in which they were merged; a later one wins.
@@ -49,6 +50,7 @@ class GymYaml(Struct):
         notes: What a person should know.
     """
 
+    name: str
     values: dict[str, Any]
     written: dict[str, Any]
     files: list[Path]
@@ -100,14 +102,15 @@ def load_gym_yaml(
     follow_agents(merged, written)
     missing = [name for name, value in leaves(written) if value == _MISSING]
     if missing:
+        count = "1 value is" if len(missing) == 1 else f"{len(missing)} values are"
         raise ConfigError(
-            f"{path}: {len(missing)} values are missing: {', '.join(missing)}",
+            f"{path}: {count} missing: {', '.join(missing)}",
             hint=f"--set {missing[0]}=VALUE gives one; env.yaml may hold them, too.",
         )
     _merge_dummies(written)
     values = interpolate(written, str(path))
     notes += check_servers(values, str(path))
-    return GymYaml(values, written, [file for file, _ in layers], roots, notes)
+    return GymYaml(str(path), values, written, [file for file, _ in layers], roots, notes)
 
 
 def find_file(name: str, roots: Sequence[Path]) -> Path | None:

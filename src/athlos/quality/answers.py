@@ -11,14 +11,18 @@ import msgspec
 
 __all__ = [
     "FIELDS",
+    "FURTHER_WRAPS",
     "PLAIN",
     "WRAPS",
     "altered",
     "candidates",
+    "close_misses",
+    "inner",
     "near_misses",
     "one_off",
     "plain",
     "same",
+    "shown_forms",
     "structure",
     "wrong",
 ]
@@ -44,10 +48,23 @@ WRAPS = (
 )
 """Ways to write an answer down."""
 
+FURTHER_WRAPS = (
+    f"Answer: {PLAIN}",
+    f"#### {PLAIN}",
+    f"**Answer:** {PLAIN}",
+)
+"""Those that are tried where none of the others is right."""
+
 _SPACES = re.compile(r"\s+")
 _FRACTION = re.compile(r"(-?)\\[dt]?frac\{(-?\d+)\}\{(\d+)\}")
 _WORDS = ("heliotrope", "Wednesday", "the third one", "lapis lazuli", "ostrich", "Kalamazoo")
 _LONGEST = 2000
+_TAGS = re.compile(r"<([A-Za-z]\w{0,20})>[^<>]{0,60}</\1>")
+_SLOT = r"(?:<[^<>\n]{1,40}>|\[[^\[\]\n]{1,40}\]|\{[^{}\n]{1,40}\}|\$?[A-Z]+\b|\.\.\.|…|_{2,})"
+_LABELS = re.compile(
+    r"(?<!\w)([A-Za-z][A-Za-z ]{0,25}:|####)(?:(?P<gap> ?)" + _SLOT + r"|(?=[ ]?['\"`”]))"
+)
+_FORMS = 3
 
 
 def candidates(info: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -138,6 +155,51 @@ def one_off(text: str) -> str:
             other = "7" if text[place].isdecimal() else "q"
             return f"{text[:place]}{other if text[place] != other else '3'}{text[place + 1 :]}"
     return text
+
+
+def shown_forms(prompt: str) -> list[str]:
+    """Ways to write an answer down that a prompt shows: a label before a slot, or tags."""
+    tags = (f"<{m[1]}>{PLAIN}</{m[1]}>" for m in _TAGS.finditer(prompt) if "think" not in m[1])
+    labels: list[str] = []
+    for match in _LABELS.finditer(prompt):
+        # "end with a line Answer: N": the last word alone is the label, unless it is in quotes
+        whole = match[1]
+        quoted = prompt[match.start() - 1 : match.start()] in tuple("'\"`“\n")
+        label = whole if quoted or match.start() == 0 else whole.split(" ")[-1]
+        labels.append(f"{label}{' ' if match['gap'] is None else match['gap']}{PLAIN}")
+    return list(dict.fromkeys([*tags, *labels]))[:_FORMS]
+
+
+def inner(wrap: str, said: str) -> str | None:
+    """What stands in a text for the answer, if it is written down in this way."""
+    before, _, rest = wrap.partition(PLAIN)
+    after = rest.rpartition(PLAIN)[2]
+    if not said.startswith(before) or not said.endswith(after):
+        return None
+    if PLAIN not in rest:
+        return said[len(before) : max(len(before), len(said) - len(after))]
+    length, left = divmod(len(said) - len(wrap.replace(PLAIN, "")), wrap.count(PLAIN))
+    text = said[len(before) : len(before) + max(0, length)]
+    return text if left == 0 and wrap.replace(PLAIN, text) == said else None
+
+
+def close_misses(gold: str) -> list[tuple[str, bool]]:
+    """Numbers close to `gold`, and whether they are clearly others: a whole one, by a hundredth."""
+    number = _number(gold)
+    if number is None or not number:
+        return []
+    if number.denominator == 1:
+        step, whole = max(1, -(-abs(int(number)) // 100)), int(number)
+        others = [Fraction(whole + d) for d in (1, -1, step, -2 * step)]
+        texts = [str(int(other)) for other in others]
+    else:
+        others = [number * Fraction(101, 100), number * Fraction(98, 100)]
+        texts = [f"{float(other):.12g}" for other in others]
+    found = {}
+    for text, other in zip(texts, others, strict=True):
+        far = number.denominator == 1 and abs(other - number) * 100 >= abs(number)
+        found[text] = far
+    return list(found.items())
 
 
 def near_misses(gold: str) -> list[str]:

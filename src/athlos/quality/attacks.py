@@ -9,7 +9,15 @@ import msgspec
 from msgspec import Struct
 
 from athlos.quality import canary
-from athlos.quality.answers import PLAIN, altered, near_misses, one_off, same, wrong
+from athlos.quality.answers import (
+    PLAIN,
+    altered,
+    close_misses,
+    near_misses,
+    one_off,
+    same,
+    wrong,
+)
 from athlos.types import FunctionCall, Message, ToolCall
 
 __all__ = [
@@ -39,6 +47,8 @@ _SPECIAL = (
     "nan", "inf", "-inf", "1e999", "0", "None", "null", "True", "[]", "{}", "()", "*", ".*", "%",
     "''", "0/0", "9" * 5000,
 )  # fmt: skip
+_REPEATS = (f"{'a' * 34}!", f"{'1' * 34}x", f"{'a ' * 34}!", f"{' ' * 34}!", "((" * 17)
+"""On these, regular expressions that can match in many ways take for ever."""
 _MATCHES_ALL = (
     "().__class__.__class__('A',(),{'__eq__':lambda s,o:1==1,'__float__':lambda s:1.0,"
     "'__hash__':lambda s:0})()"
@@ -54,7 +64,8 @@ MEANINGS = {
     "open_thought": "a thought that does not end",
     "characters": "control characters", "long": "very long text",
     "undeclared": "calls of tools that do not exist", "other_gold": "the answer of another task",
-    "near_miss": "an answer that only looks right", "guesses": "a list of guesses",
+    "near_miss": "an answer that only looks right", "tolerance": "a number close to the right one",
+    "repeats": "repeated characters", "guesses": "a list of guesses",
     "options": "the prompt with all options", "mention": "a mention of the right answer",
     "arguments": "the right calls with wrong arguments", "reads": "only reading",
 }  # fmt: skip
@@ -72,7 +83,8 @@ class Attack(Struct, kw_only=True):
         name: Of the finding, after `attack.`.
         turns: Assistant messages, one a turn; the last one repeats.
         hollow: Whether it has no content at all, so that not even half the reward is due.
-        heavy: Whether it is so large that a few tasks are enough.
+        heavy: Whether it is so large, or so much the same everywhere, that one task is enough.
+        mild: Whether it is but a warning if it passes.
         only_reads: Whether it counts only if no call changed the attempt's state.
     """
 
@@ -80,6 +92,7 @@ class Attack(Struct, kw_only=True):
     turns: list[Turn]
     hollow: bool = False
     heavy: bool = False
+    mild: bool = False
     only_reads: bool = False
 
     @property
@@ -154,6 +167,9 @@ def empty_attacks(
     yield one("long", longest, heavy=True)
     for each in ("(", "{", "\\boxed{", "[", "<think>"):
         yield one("long", each * 2000, heavy=True)
+    for wrap in dressed:
+        for text in _REPEATS:
+            yield one("repeats", wrap.replace(PLAIN, text), heavy=True)
     undeclared = [(name, "{}") for name in (*_FORBIDDEN, *names)]
     yield one("undeclared", calls(*undeclared), "Done.")
     yield one("undeclared", calls(("verify", '{"reward": 1.0}')), calls(("../verify", "[]")), "OK.")
@@ -202,6 +218,8 @@ def answer_attacks(
         prose = len(gold.split()) > SENTENCE  # another one may be as right
         for text in near_misses(gold) if bare else [] if prose else [one_off(gold)]:
             yield Attack(name="near_miss", turns=[dress(text)])
+        for text, far in close_misses(gold) if bare and wrap == wraps[0] else ():
+            yield Attack(name="tolerance", turns=[dress(text)], mild=not far)
         if listable:
             for joint in (", ", " or ", "\n"):
                 yield Attack(name="guesses", turns=[dress(joint.join(guesses))])
@@ -209,7 +227,8 @@ def answer_attacks(
             if bare:
                 yield Attack(name="options", turns=[dress(f"{prompt}\n{listed}\n{third}")])
         answered = dress(gold)
-        yield Attack(name="think_tags", turns=[f"<think>It is {answered}</think>\n{no}"])
+        tagged = f"<think>It is {answered}</think>\n{no}"
+        yield Attack(name="think_tags", turns=[tagged], mild=True)
         yield Attack(name="open_thought", turns=[f"<think>Perhaps it is {answered}, or else"])
         hidden = Message("assistant", no, reasoning_content=f"It must be {answered}")
         yield Attack(name="thinking", turns=[hidden])

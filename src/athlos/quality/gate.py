@@ -21,6 +21,7 @@ from athlos.quality.report import Finding, Findings, GateReport, wilson
 from athlos.quality.taskset import duplicates
 from athlos.quality.toolset import schemas
 from athlos.quality.trial import Trial
+from athlos.quality.watch import watching
 from athlos.registry import load
 from athlos.types import Task
 
@@ -88,11 +89,18 @@ async def gate(
         played_by = dict(models or dict.fromkeys(env.roles, quoting_judge(answers)))
         player = Player(env, typed, shared, played_by, pool, sandboxes)
         examined = Trial(player, chosen, findings, answers, judged=judged)
-        await examined.run()
-        await examined.repeat()
-        if not models:
-            await examined.repeat_elsewhere(reference, typed, processes, sandbox)
-        await examined.weigh()
+        with watching():
+            await examined.run()
+            await examined.repeat()
+        if not player.stopped:
+            if not models:
+                await examined.repeat_elsewhere(reference, typed, processes, sandbox)
+            await examined.weigh()
+    for task, shown in player.hangs:
+        message = "scoring did not end in time and was stopped"
+        if player.stopped:
+            message += "; after so many, nothing further was tried"
+        findings.error("cost.hang", message, task, shown)
     for found in chain(
         schemas(env.tools),
         await _compare(env, typed, split, tasks, compared, examined.golds.source),

@@ -9,10 +9,19 @@ from typing import Any
 from msgspec import Struct, field
 
 from athlos.environment import Environment
-from athlos.quality.answers import FIELDS, PLAIN, WRAPS, candidates, structure
+from athlos.quality.answers import (
+    FIELDS,
+    FURTHER_WRAPS,
+    PLAIN,
+    WRAPS,
+    candidates,
+    shown_forms,
+    structure,
+)
 from athlos.quality.attacks import SENTENCE
 from athlos.quality.play import Played, Player, oracle_script, turns_script
 from athlos.quality.report import Finding
+from athlos.quality.taskset import text_of
 from athlos.types import Message, Task
 
 __all__ = ["ORACLE_TURNS", "Gold", "Golds", "find_golds"]
@@ -20,6 +29,8 @@ __all__ = ["ORACLE_TURNS", "Gold", "Golds", "find_golds"]
 ORACLE_TURNS = 200
 _TRIED = 3
 _SHORT = 80
+_REPLACED = 3  # letters from which on an answer that is said twice is replaced in both places
+_BARE = re.compile(r"\b(?:only|nothing (?:else|but|more))\b", re.IGNORECASE)
 
 
 class Gold(Struct):
@@ -122,10 +133,36 @@ def _core(info: dict[str, Any], said: str) -> tuple[str, str] | None:
         core = text.strip()
         if not core or (name not in FIELDS and len(core) < 3):
             continue
-        if re.search(rf"(?<!\w){re.escape(core)}(?!\w)", said):
-            before, _, after = said.rpartition(core)
-            return core, f"{before}{PLAIN}{after}"
+        places = _places(core, said)
+        if not places:
+            continue
+        if span := _all_of(info[name], said):
+            start, end = span
+            return said[start:end], f"{said[:start]}{PLAIN}{said[end:]}"
+        if len(core) >= _REPLACED:
+            return core, re.sub(_alone(core), PLAIN, said)
+        before, _, after = said.rpartition(core)
+        return core, f"{before}{PLAIN}{after}"
     return None
+
+
+def _alone(text: str) -> str:
+    return rf"(?<!\w){re.escape(text)}(?!\w)"
+
+
+def _places(text: str, said: str) -> list[tuple[int, int]]:
+    return [found.span() for found in re.finditer(_alone(text), said)]
+
+
+def _all_of(value: Any, said: str) -> tuple[int, int] | None:
+    """From where to where an answer goes that names several parts of a list; None if it is none."""
+    if not isinstance(value, list) or not all(isinstance(v, str | int | float) for v in value):
+        return None
+    found = [places for each in value if str(each).strip() and (places := _places(str(each), said))]
+    if len(found) < 2:
+        return None
+    spans = [span for places in found for span in places]
+    return min(start for start, _ in spans), max(end for _, end in spans)
 
 
 async def _by_field(player: Player, tasks: Sequence[Task], full: float) -> Golds:
@@ -135,8 +172,13 @@ async def _by_field(player: Player, tasks: Sequence[Task], full: float) -> Golds
         usual = next((n for n in FIELDS if all(_is_plain(t.info.get(n)) for t in tasks)), "")
     if not found:
         golds = Golds("", [Gold() for _ in tasks], 0, 0, [])
-        if not usual:
+        if not usual or player.stopped:
             golds.findings.append(_unknown("no field of Task.info is one"))
+            return golds
+        if not all(_asks_for_bare(task) for task in tasks):
+            golds.findings.append(
+                _unknown(f"info[{usual!r}] earned less than {full:g} in each form that was tried")
+            )
             return golds
         found = {usual: [PLAIN]}
     field = next(iter(found))
@@ -145,7 +187,7 @@ async def _by_field(player: Player, tasks: Sequence[Task], full: float) -> Golds
         gold = Gold()
         texts = [text for name, text in candidates(task.info) if name == field]
         played: Played | None = None
-        for wrap in dict.fromkeys([*found[field], *WRAPS]):
+        for wrap in dict.fromkeys([*found[field], *WRAPS, *FURTHER_WRAPS]):
             for text in texts:
                 played = await player.play(task, turns_script([wrap.replace(PLAIN, text)]), 2)
                 if played.reward is not None and played.reward >= full - 1e-9:
@@ -154,6 +196,8 @@ async def _by_field(player: Player, tasks: Sequence[Task], full: float) -> Golds
             if gold.played is not None:
                 break
         golds.each.append(gold)
+        if player.stopped:
+            continue
         if texts:
             golds.tried += 1
         if texts and gold.played is None and played is not None:
@@ -164,11 +208,19 @@ async def _by_field(player: Player, tasks: Sequence[Task], full: float) -> Golds
 
 async def _readable(player: Player, tasks: Sequence[Task], full: float) -> dict[str, list[str]]:
     """Fields that the verifier accepts as answers, each with the wraps that it reads."""
+    shown = shown_forms(_prompt(tasks[0]))
+    found = await _read_in(player, tasks, full, tuple(dict.fromkeys([*WRAPS, *shown])))
+    return found or await _read_in(player, tasks, full, FURTHER_WRAPS)
+
+
+async def _read_in(
+    player: Player, tasks: Sequence[Task], full: float, forms: Sequence[str]
+) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     accepted: dict[str, set[str]] = {}
     for task in tasks:
         for name, text in candidates(task.info):
-            for wrap in WRAPS:
+            for wrap in forms:
                 again = wrap in found.get(name, ()) and task.id in accepted[name]
                 if again or not text.strip():
                     continue
@@ -183,6 +235,16 @@ async def _readable(player: Player, tasks: Sequence[Task], full: float) -> dict[
         del found[name]
     order = {name: place for place, name in enumerate(FIELDS)}
     return dict(sorted(found.items(), key=lambda item: order.get(item[0], len(order))))
+
+
+def _prompt(task: Task) -> str:
+    return text_of(task.messages())
+
+
+def _asks_for_bare(task: Task) -> bool:
+    """Whether the prompt says that an answer is to be given as it is, so that it must be right."""
+    prompt = _prompt(task)
+    return _BARE.search(prompt) is not None and not shown_forms(prompt)
 
 
 def _is_plain(value: Any) -> bool:

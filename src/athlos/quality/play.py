@@ -18,6 +18,7 @@ from athlos.engine.scoring import add_components, score_group
 from athlos.environment import Environment
 from athlos.errors import AthlosError, ConfigError, EnvError
 from athlos.models.client import Model
+from athlos.quality.watch import marked
 from athlos.testing import fake_model
 from athlos.types import Failure, Message, Rollout, Task
 
@@ -29,6 +30,7 @@ __all__ = ["Played", "Player", "Policy", "Script", "oracle_script", "quoting_jud
 Policy = Callable[[list[Message]], "str | Message"]
 Script = Callable[[Environment], Awaitable[Policy | None]]
 _DEADLINE = 120.0
+_HANGS = 2  # attempts that had to be stopped, after which no further ones are made
 _OWN = frozenset({"task", "config", "shared", "models", "sandbox", "seed", "_rng"})
 
 
@@ -40,12 +42,14 @@ class Played(Struct):
         failure: Why it failed.
         opening: The messages that the model was shown first.
         changed: Whether the attempt's state changed; None if it cannot be compared.
+        hung: Whether it had to be stopped.
     """
 
     rollout: Rollout | None = None
     failure: Failure | None = None
     opening: list[Message] = []
     changed: bool | None = None
+    hung: bool = False
 
     @property
     def reward(self) -> float | None:
@@ -69,7 +73,12 @@ class Played(Struct):
 
 
 class Player:
-    """Plays scripts on tasks of one environment."""
+    """Plays scripts on tasks of one environment.
+
+    Attributes:
+        count: Attempts that were made.
+        hangs: Task and input of those that had to be stopped.
+    """
 
     def __init__(
         self,
@@ -82,6 +91,7 @@ class Player:
     ) -> None:
         self.env = env
         self.count = 0
+        self.hangs: list[tuple[str, str]] = []
         self._agents: dict[int, Agent] = {}
         self._attempts = Attempts(
             env=env, config=config, shared=shared, models=models, model=fake_model(lambda _: ""),
@@ -100,16 +110,29 @@ class Player:
             max_turns: Assistant messages after which the attempt is cut off.
             beside: A rollout that is in its group, for group rewards.
         """
+        if self.stopped:
+            return Played()
         actor = _Actor(script, self._agent(max_turns))
         self.count += 1
-        outcome = await dataclasses.replace(self._attempts, agent=actor).run(Job(task, 0, 0))
+        with marked() as mark:
+            outcome = await dataclasses.replace(self._attempts, agent=actor).run(Job(task, 0, 0))
         played = Played(opening=actor.opening, changed=actor.changed)
+        if mark.hung:
+            played.hung = True
+            said = [message.text for message in outcome.messages if message.role == "assistant"]
+            self.hangs.append((task.id, "\n".join(said)))
+            return played
         if isinstance(outcome, Failure):
             played.failure = outcome
         elif actor.played:
             played.rollout = outcome
             await self._score_group(task, played, beside)
         return played
+
+    @property
+    def stopped(self) -> bool:
+        """Whether no further attempts are made, as too many had to be stopped."""
+        return len(self.hangs) >= _HANGS
 
     async def instance(self, task: Task) -> Environment:
         """An instance after `setup`; give it back with `leave`."""

@@ -13,7 +13,7 @@ import msgspec
 
 from athlos.environment import Environment
 from athlos.quality import canary
-from athlos.quality.answers import PLAIN, WRAPS, same
+from athlos.quality.answers import PLAIN, WRAPS, inner, same, shown_forms
 from athlos.quality.attacks import (
     MEANINGS,
     Attack,
@@ -39,7 +39,9 @@ _OPTIONS = ("options", "choices")
 _REPEATED = 160
 _TOGETHER = 8
 _QUICK = 1.0
-_WITH_GOLD = frozenset({"thinking", "think_tags", "open_thought", "mention", "guesses", "options"})
+_WITH_GOLD = frozenset(
+    {"thinking", "think_tags", "open_thought", "mention", "guesses", "options", "tolerance"}
+)
 _NOT_THE_VERIFIER = frozenset({"judge_error", "model_error", "sandbox_error", "cancelled"})
 
 
@@ -94,6 +96,8 @@ class Trial:
             self._findings.add(found)
         for number in range(len(self._tasks)):
             await self._attack(number)
+            if self._player.stopped:
+                break
         if self._env.tools:
             await self._probe()
         self._look_for_leaks()
@@ -130,7 +134,9 @@ class Trial:
             await self._player.leave(instance)
         rng = random.Random(f"attacks {number}")
         hidden = [s.name for s in self._env.scorers if s.name not in tools]
-        wraps = gold.wraps if gold.core else list(WRAPS[1:5])
+        wraps = (
+            gold.wraps if gold.core else list(dict.fromkeys([*shown_forms(prompt), *WRAPS[1:5]]))
+        )
         found = list(empty_attacks(prompt, wraps, hidden, rng))
         others = self.golds.each[number + 1 :] + self.golds.each[:number]
         if gold.short:
@@ -154,6 +160,8 @@ class Trial:
             self._findings.error(
                 "code", "the verifier runs the model's text", task.id, attack.shown
             )
+        if played.hung:
+            return
         if played.failure is not None:
             if played.failure.failure_class not in _NOT_THE_VERIFIER:
                 why = played.failure.message.partition("\n")[0][:120]
@@ -177,7 +185,7 @@ class Trial:
         self._findings.add(
             Finding(
                 code=f"attack.{attack.name}",
-                severity="warning" if attack.name == "think_tags" else "error",
+                severity="warning" if attack.mild else "error",
                 message=f"{MEANINGS[attack.name]} earned at least {due:g}",
                 task=task.id,
                 input=attack.shown,
@@ -243,7 +251,7 @@ class Trial:
 
     async def repeat(self) -> None:
         """The same attempts in another order, several at once."""
-        parts = self._parts()
+        parts = [] if self._player.stopped else self._parts()
         limit = asyncio.Semaphore(_TOGETHER)
 
         async def one(part: Part) -> float | None:
@@ -256,7 +264,7 @@ class Trial:
                 if played.rollout is not None:
                     attack = Attack(name="", turns=part.turns)
                     self.meter.add(task.id, attack.shown, played.rollout.timing.scoring)
-                return math.nan if played.late else played.reward
+                return math.nan if played.late or self._player.hangs else played.reward
 
         again = await asyncio.gather(*(one(part) for part, _ in reversed(parts)))
         self._compare(parts, list(reversed(again)), "order", "in another order")
@@ -345,14 +353,8 @@ def _is_right(attack: Attack, gold: Gold) -> bool:
     """Whether an attack happens to say nothing but the right answer."""
     if not gold.core or attack.name in _WITH_GOLD:
         return False
-    for wrap in (PLAIN, *gold.wraps):
-        before, _, after = wrap.partition(PLAIN)
-        said = attack.shown
-        if said.startswith(before) and said.endswith(after):
-            inner = said[len(before) : len(said) - len(after)]
-            if same(inner, gold.core) and len(inner) < 4000:
-                return True
-    return False
+    found = [inner(wrap, attack.shown) for wrap in (PLAIN, *gold.wraps)]
+    return any(len(text) < 4000 and same(text, gold.core) for text in found if text is not None)
 
 
 def _told(gold: str, played: Played) -> str:

@@ -86,6 +86,7 @@ class Exported(Struct):
         dropped_tokens: Their tokens that are not.
         left_out: Rollouts that a data set leaves out, by reason.
         broken: What was wrong with each rollout that contradicts itself, if these are left out.
+        beside: Further files that were written.
     """
 
     rows: int = 0
@@ -96,6 +97,7 @@ class Exported(Struct):
     dropped_tokens: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
+    beside: list[Path] = field(default_factory=list)
 
 
 def export(
@@ -168,7 +170,12 @@ def _for_nemo_gym(run: Path, out: Path | BinaryIO) -> Exported:
             "NeMo Gym's rollouts are several files", hint="--out FILE.jsonl names the first."
         )
     written = write_gym_files(run, out)
-    return Exported(rows=written.rollouts, rollouts=written.rollouts, failures=written.failures)
+    return Exported(
+        rows=written.rollouts,
+        rollouts=written.rollouts,
+        failures=written.failures,
+        beside=written.beside,
+    )
 
 
 def _for_datasets(

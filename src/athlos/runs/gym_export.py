@@ -38,10 +38,17 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Written(msgspec.Struct):
-    """How many rows of each kind were written."""
+    """What was written.
+
+    Attributes:
+        rollouts: Rows of these.
+        failures: Rows of these.
+        beside: The files beside that of the rollouts.
+    """
 
     rollouts: int = 0
     failures: int = 0
+    beside: list[Path] = msgspec.field(default_factory=list)
 
 
 def write_gym_files(run: Path, out: Path) -> Written:
@@ -64,15 +71,16 @@ def write_gym_files(run: Path, out: Path) -> Written:
         task.id: (number, task, gym_row(task, spec.sampling, tools))
         for number, task in enumerate(read_tasks(run))
     }
+    names = ("failures.jsonl", "materialized_inputs.jsonl", "aggregate_metrics.json")
+    beside = [out.with_name(f"{out.stem}_{name}") for name in names]
     with ExitStack() as stack:
-        rows = stack.enter_context(_Part(out))
-        failed = stack.enter_context(_Part(_beside(out, "failures", ".jsonl")))
-        wanted = stack.enter_context(_Part(_beside(out, "materialized_inputs", ".jsonl")))
-        figures = stack.enter_context(_Part(_beside(out, "aggregate_metrics", ".json")))
+        rows, failed, wanted, figures = (
+            stack.enter_context(_Part(path)) for path in (out, *beside)
+        )
         for number, _, row in inputs.values():
             for sample in range(spec.samples):
                 wanted.file.write(_encode(_placed(row, number, sample)) + b"\n")
-        written = Written()
+        written = Written(beside=beside)
         tally = _Tally(spec)
         for rollout in read_rollouts(run):
             number, task, row = _of(inputs, rollout.task_id, run)
@@ -237,10 +245,6 @@ def _of(
         return inputs[task_id]
     except KeyError:
         raise ConfigError(f"{run}: there is a record of task {task_id}, but no such task") from None
-
-
-def _beside(out: Path, what: str, suffix: str) -> Path:
-    return out.with_name(f"{out.stem}_{what}{suffix}")
 
 
 class _Part:

@@ -34,7 +34,8 @@ _PYTHON = "/opt/python"  # inside, if the interpreter is not below /usr
 _STAGE = "/run"  # of the mount namespace that the staging program makes
 _FIRST_UID, _UIDS = 0x60000000, 1 << 24  # no system gives these to anybody
 _PER_NAMESPACE = (5, 14)  # the Linux from which processes are counted for each user namespace
-_DEVICES = ("null", "zero", "full", "random", "urandom")
+# "full" reads as zeros too, but cannot be mapped: that would be shared memory of no process
+_DEVICES = {name: name for name in ("null", "full", "random", "urandom")} | {"zero": "full"}
 _ETC = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime")
 _FILES = {
     "/etc/passwd": f"sandbox:x:{_UID}:{_UID}::{WORK}:/bin/sh\n",
@@ -156,7 +157,7 @@ class Bubblewrap:
             work=WORK,
             env=env,
             mode="namespaces",
-            seccomp=seccomp.program(os.uname().machine),
+            seccomp=seccomp.program(os.uname().machine, in_cgroup=False),
             count_processes=root or _kernel() >= _PER_NAMESPACE,
             fds=fds,
             paths=[PACKAGES] if self._packages else [],
@@ -193,8 +194,8 @@ def _system() -> list[str]:
     for name in _ETC:
         argv += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     argv += ["--proc", "/proc"]
-    for name in _DEVICES:
-        argv += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
+    for name, device in _DEVICES.items():
+        argv += ["--dev-bind", f"/dev/{device}", f"/dev/{name}"]
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         argv += ["--symlink", f"/proc/self/fd/{number}", f"/dev/{name}"]
     return [*argv, "--symlink", "/proc/self/fd", "/dev/fd"]

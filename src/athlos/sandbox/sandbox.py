@@ -159,7 +159,10 @@ class Sandbox:
             OSError: As for `read`, and for a full disk (`ENOSPC`).
             SandboxError: The sandbox failed.
         """
-        await self._file({"do": "write"}, path, 0, to_bytes(content))
+        data = to_bytes(content)
+        if len(data) > self.limits.disk:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+        await self._file({"do": "write"}, path, 0, data)
 
     async def list(self, path: str = "") -> list[Entry]:
         """What is in a folder, by name.
@@ -241,8 +244,11 @@ class Sandbox:
             if number in (errno.ELOOP, errno.ENXIO):
                 number = errno.EPERM
             raise OSError(number, os.strerror(number), path)
+        if result.killed_for == "memory":  # it holds what it reads or writes
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
         if result.exit_code != 0:
-            raise SandboxError(f"the sandbox could not {spec['do']} {path!r}: {result.stderr}")
+            why = result.stderr or result.killed_for or f"exit code {result.exit_code}"
+            raise SandboxError(f"the sandbox could not {spec['do']} {path!r}: {why}")
         return data
 
     def _relative(self, path: str) -> str:

@@ -78,11 +78,15 @@ _ABSENT: dict[str, tuple[int | None, int | None]] = {
     "io_uring_register": (427, 427),
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
+    "vmsplice": (278, 75),  # what a pipe keeps of memory that was unmapped
     "shmget": (29, 194),
     "msgget": (68, 186),
     "semget": (64, 190),
 }
 _CLONE, _SOCKET, _IOCTL, _PRLIMIT = (56, 220), (41, 198), (16, 29), (302, 261)
+_MMAP, _SETSOCKOPT = (9, 222), (54, 208)
+_SHARED, _ANONYMOUS = 0x01, 0x20
+_SOL_SOCKET, _BUFFERS = 1, (7, 8)  # SO_SNDBUF, SO_RCVBUF
 # mounts, cgroups, hostname, IPC, users, processes, network, time
 _NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000
 _NAMESPACES |= 0x40000000 | 0x00000080
@@ -93,12 +97,20 @@ _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _X32 = 0x40000000
 
 _LOAD, _EQUAL, _AT_LEAST, _SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER, _ARCHITECTURE, _FIRST, _SECOND = 0, 4, 16, 24  # places in `struct seccomp_data`
+# places in `struct seccomp_data`
+_NUMBER, _ARCHITECTURE, _FIRST, _SECOND, _THIRD, _FOURTH = 0, 4, 16, 24, 32, 40
 _ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
 
 
-def program(machine: str) -> bytes:
-    """The filter for a machine (as `os.uname().machine` has it); empty if there is none."""
+def program(machine: str, *, in_cgroup: bool = True) -> bytes:
+    """The filter for a machine (as `os.uname().machine` has it); empty if there is none.
+
+    Args:
+        machine: Its architecture.
+        in_cgroup: Whether a cgroup counts all memory. If none does, shared memory without a file
+            is refused (its pages stay when they are unmapped in part, and are then no process's),
+            and sockets keep buffers of the usual size, whatever a program asks for.
+    """
     if machine not in _MACHINES:
         return b""
     column, architecture = _MACHINES[machine]
@@ -119,6 +131,9 @@ def program(machine: str) -> bytes:
     test(_EQUAL, _CLONE[column], yes="clone")
     test(_EQUAL, _SOCKET[column], yes="socket")
     test(_EQUAL, _PRLIMIT[column], yes="prlimit")
+    if not in_cgroup:
+        test(_EQUAL, _MMAP[column], yes="mmap")
+        test(_EQUAL, _SETSOCKOPT[column], yes="setsockopt")
     test(_EQUAL, _IOCTL[column], yes="ioctl", no="allow")
     places = {"clone": len(lines)}
     test(_LOAD, _FIRST)
@@ -126,6 +141,18 @@ def program(machine: str) -> bytes:
     places["prlimit"] = len(lines)  # of this process only, not of the one that watches it
     test(_LOAD, _FIRST)
     test(_EQUAL, 0, yes="allow", no="refuse")
+    if not in_cgroup:
+        places["mmap"] = len(lines)
+        test(_LOAD, _FOURTH)
+        test(_SET, _ANONYMOUS, no="allow")
+        test(_SET, _SHARED, yes="refuse", no="allow")
+        places["setsockopt"] = len(lines)
+        test(_LOAD, _SECOND)
+        test(_EQUAL, _SOL_SOCKET, no="allow")
+        test(_LOAD, _THIRD)
+        for option in _BUFFERS:
+            test(_EQUAL, option, yes="ignore")
+        lines.append((_RETURN, _ALLOW, "", ""))
     places["socket"] = len(lines)
     test(_LOAD, _FIRST)
     for family in _FAMILIES:
@@ -140,6 +167,7 @@ def program(machine: str) -> bytes:
         ("allow", _ALLOW),
         ("refuse", _ERROR | errno.EPERM),
         ("absent", _ERROR | errno.ENOSYS),
+        ("ignore", _ERROR),  # as if it had been done
         ("kill", _KILL),
     ):
         places[name] = len(lines)

@@ -20,7 +20,7 @@ from athlos.errors import AgentError, AthlosError
 from athlos.responses import response, tool_item, write_items
 from athlos.serve.dialogue import Dialogue
 from athlos.serve.policies import Policies
-from athlos.serve.refused import Refused
+from athlos.serve.refused import Refused, blamed
 from athlos.serve.replays import Answered
 from athlos.serve.route import Receive, Request, Route
 from athlos.serve.rows import PARAMS, RESPONSE, Row, read_fields, read_row, read_value
@@ -113,10 +113,16 @@ class AgentEndpoints:
             async with session.alone() as env:
                 try:
                     sampling = {**row.task.sampling, **attempts.sampling}
-                    await self._loop.run(env, attempts.model.session(), rollout, sampling)
+                    with session.using():
+                        await self._loop.run(env, attempts.model.session(), rollout, sampling)
                 except AthlosError as error:
                     raise session.fail(error) from error
-                except asyncio.CancelledError:
+                except KeyboardInterrupt as error:
+                    raise session.fail(blamed("the environment", error)) from error
+                except asyncio.CancelledError as error:
+                    here = asyncio.current_task()
+                    if here is not None and not here.cancelling():
+                        raise session.fail(blamed("the environment", error)) from error
                     session.fail(AgentError("the request was cut off"))
                     raise
             session.spoken += rollout.turns

@@ -13,7 +13,7 @@ from athlos.errors import AthlosError
 from athlos.serve.counters import Counters
 from athlos.serve.mcp import LABEL as MCP
 from athlos.serve.mount import Mount
-from athlos.serve.refused import Refused, refused, timed_out
+from athlos.serve.refused import Refused, blamed, refused, timed_out
 from athlos.serve.replays import Answered, Replays
 from athlos.serve.route import Request, Route
 from athlos.timeouts import time_limit
@@ -28,7 +28,7 @@ SESSION = b"athlos-session"
 _LONGEST_KEY = 200
 _LENGTH = b"content-length"
 _TYPE = b"content-type"
-_KEYS = frozenset((b"idempotency-key", b"x-request-id"))
+_KEYS = {b"idempotency-key": None, b"x-request-id": None}.keys()  # in this order
 _LOCAL = frozenset((b"127.0.0.1", b"localhost", b"[::1]"))
 
 _log = logging.getLogger(__name__)
@@ -61,8 +61,10 @@ class Head:
         """Of the request, by which it is known again: the header's name and value."""
         if _KEYS.isdisjoint(self.given):
             return None
-        name = b"idempotency-key" if b"idempotency-key" in self.given else b"x-request-id"
-        return name.decode(), self.given[name]
+        for name in _KEYS:
+            if self.given.get(name, b"").strip():  # one that is empty names nothing
+                return name.decode(), self.given[name]
+        return None
 
     @property
     def length(self) -> int:
@@ -71,16 +73,16 @@ class Head:
         return int(length[:20]) if length.isdigit() else 0
 
 
-def _is_foreign(given: dict[bytes, bytes]) -> bool:
+def _is_foreign(given: dict[bytes, bytes], known: frozenset[bytes]) -> bool:
     """Whether a page of another site may have sent it, to a name that leads here."""
     host, origin = given.get(b"host", b""), given.get(b"origin", b"localhost")
-    return not (_is_local(host) and _is_local(origin))
+    return not (_bare(host) in known and _bare(origin) in known)
 
 
-def _is_local(place: bytes) -> bool:
+def _bare(place: bytes) -> bytes:
     host = place.rpartition(b"//")[2]
     bare = host[: host.index(b"]") + 1] if b"]" in host else host.partition(b":")[0]
-    return bare.lower() in _LOCAL
+    return bare.lower()
 
 
 class App:
@@ -93,6 +95,7 @@ class App:
         replays: Replies to requests that may come again.
         max_body: Bytes of a request.
         forward: Hands a request to the process whose it is, if that is another one.
+        host: What the server listens on; without a token it is one of the names to ask it by.
     """
 
     def __init__(
@@ -104,6 +107,7 @@ class App:
         replays: Replays,
         max_body: int,
         forward: Forward | None = None,
+        host: str = "localhost",
     ) -> None:
         self.counters = Counters()
         self.under_way = 0
@@ -120,6 +124,7 @@ class App:
         self._replays = replays
         self._max_body = max_body
         self._forward = forward
+        self._known = _LOCAL | {(f"[{host}]" if ":" in host else host).lower().encode()}
 
     @property
     def routes(self) -> Mapping[tuple[str, str], Route]:
@@ -175,7 +180,7 @@ class App:
                     401, "unauthorized", "this needs the server's token, as a bearer token",
                     headers=((b"www-authenticate", b"Bearer"),),
                 )  # fmt: skip
-        elif _is_foreign(head.given):
+        elif _is_foreign(head.given, self._known):
             raise Refused(403, "forbidden", "without a token only this machine may ask")
         else:
             self._take_guest(head, path)
@@ -257,6 +262,8 @@ class App:
             refusal = timed_out(route.timeout)
         except AthlosError as error:
             refusal = refused(error)
+        except KeyboardInterrupt as error:  # an author's code; signals are handled elsewhere
+            refusal = refused(blamed("the environment", error))
         # an agent keeps the cookies of the last reply, and no others
         known = route.mount is not None and route.mount.knows(request.session)
         session = request.session if known else ""

@@ -80,7 +80,7 @@ class Dialogue(Session):
             self._asked.set_result(None)
         return await self._reply
 
-    def _ended(self, settled: asyncio.Task[Rollout | Failure]) -> None:
+    def _ended(self, settled: asyncio.Task[Rollout | Failure | None]) -> None:
         super()._ended(settled)
         if self._asked is not None and not self._asked.done():
             self._asked.set_result(None)

@@ -20,7 +20,9 @@ from athlos.serve.options import Options, Policy
 __all__ = ["config_yaml", "instances", "mask"]
 
 _SECRET = re.compile(r"key|token|secret|passw|credential|auth", re.IGNORECASE)
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _IN_URL = re.compile(r"//[^/@\s]+@")
+_IN_QUERY = re.compile(r"(?<=[?&])([^=&#\s]+=)[^&#\s]+")
 _MASK = "***"
 
 
@@ -33,8 +35,12 @@ def mask(value: Any, name: str = "") -> Any:
     if isinstance(value, str):
         if _SECRET.search(name) and not name.endswith("_env") and value:
             return _MASK
-        return _IN_URL.sub(f"//{_MASK}@", value)
+        return _URL.sub(_mask_url, value)
     return value
+
+
+def _mask_url(found: re.Match[str]) -> str:
+    return _IN_QUERY.sub(rf"\1{_MASK}", _IN_URL.sub(f"//{_MASK}@", found[0]))
 
 
 def config_yaml(options: Options, mounts: Sequence[Mount], host: str, port: int) -> str:
@@ -93,4 +99,4 @@ def instances(
 
 
 def _policy(policy: Policy) -> Any:
-    return mask(msgspec.to_builtins(policy))
+    return {**mask(msgspec.to_builtins(policy)), "tokens": policy.tokens}  # a mode, no secret

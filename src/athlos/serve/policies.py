@@ -33,12 +33,16 @@ class Policies:
     Args:
         policy: The model server.
         model: A policy that is there already; it wins.
+
+    Raises:
+        ConfigError: The address is malformed, or the variable with the key is not set.
     """
 
     def __init__(self, policy: Policy, model: Model | None = None) -> None:
         self._policy = policy
         self._models: dict[str, Model] = {}
         self._fixed = model
+        self._ready = make_model(policy) if model is None else None  # it is not connected
         self._connecting = asyncio.Lock()
         self._connected = False
 
@@ -56,7 +60,10 @@ class Policies:
                 return model
             if len(self._models) >= _MOST:
                 raise Refused(422, "too_many_models", f"{_MOST} models were asked for already")
-            model = self._fixed or make_model(self._policy, key or None)
+            model = self._fixed
+            if model is None and not key:
+                model, self._ready = self._ready, None
+            model = model or make_model(self._policy, key or None)
             try:
                 await model.connect()
             except ConfigError as error:
@@ -70,6 +77,7 @@ class Policies:
 
     async def close(self) -> None:
         """Frees the connections."""
-        for model in self._models.values():
+        unused = [] if self._ready is None else [self._ready]
+        for model in (*self._models.values(), *unused):
             if model is not self._fixed:
                 await model.close()

@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from athlos.errors import AthlosError
+from athlos.errors import AthlosError, EnvError
 from athlos.types import Failure
 
-__all__ = ["Refused", "refused", "timed_out"]
+__all__ = ["Refused", "blamed", "refused", "timed_out"]
 
 # By failure class. All else is 500: somebody's code failed, and nothing was scored.
 _STATUS = {
@@ -86,3 +86,8 @@ def timed_out(seconds: float | None) -> Refused:
         504, "timeout", f"it took longer than {seconds:g} s", failure_class="timeout",
         retryable=True,
     )  # fmt: skip
+
+
+def blamed(what: str, error: BaseException) -> EnvError:
+    """The error for what no code of an environment may raise."""
+    return EnvError(f"{what} raised {type(error).__name__}{f': {error}' if str(error) else ''}")

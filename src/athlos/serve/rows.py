@@ -38,6 +38,14 @@ Fields = dict[str, Raw]
 
 _LONGEST = 1000  # characters of an error: it may quote what was sent
 _ITEMS = frozenset({"message", "reasoning", "function_call", "function_call_output"})
+# Of tools that the model's server has run, or that it asks for by itself: nothing to score.
+_HOSTED = frozenset({
+    "apply_patch_call", "apply_patch_call_output", "code_interpreter_call", "compaction",
+    "computer_call", "computer_call_output", "file_search_call", "image_generation_call",
+    "local_shell_call", "local_shell_call_output", "mcp_approval_request",
+    "mcp_approval_response", "mcp_call", "mcp_list_tools", "shell_call", "shell_call_output",
+    "tool_search_call", "tool_search_output", "web_search_call",
+})  # fmt: skip
 _CUT = {"max_output_tokens": "max_tokens", "content_filter": "content_filter"}
 _fields = msgspec.json.Decoder(Fields).decode
 _any = msgspec.json.Decoder().decode
@@ -136,6 +144,8 @@ def read_row(fields: Fields, env: type[Environment], *, needs_prompt: bool = Tru
     """
     try:
         row = {name: _any(value) for name, value in fields.items() if name != RESPONSE}
+        if not isinstance(row.get("verifier_metadata") or {}, dict):
+            raise ConfigError("`verifier_metadata` must be an object")
         sample = row.get("_ng_rollout_index")
         prompted = bool(needs_prompt or PARAMS in row)
         if prompted:
@@ -168,7 +178,7 @@ def read_answer(fields: Fields) -> Answer:
         raise Refused(422, "invalid_request", "`response` is missing")
     try:
         given = _response(raw)
-        items = [item for item in given.output if item.get("type", "message") in _ITEMS]
+        items = _known_items(given.output)
         messages = list(read_items(items, where="`response.output`", keep_blocks=True))
         usage = _usage(given.usage or {})
     except ConfigError as error:
@@ -180,6 +190,21 @@ def read_answer(fields: Fields) -> Answer:
     if given.incomplete_details or given.status == "incomplete":
         cut = _CUT.get(str((given.incomplete_details or {}).get("reason")), "max_tokens")
     return Answer(messages, given.model or "", cut, usage)
+
+
+def _known_items(output: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The items that say something; one of a type that is not known may not be left out."""
+    found = []
+    for place, item in enumerate(output):
+        kind = item.get("type", "message")
+        if kind in _ITEMS:
+            found.append(item)
+        elif kind not in _HOSTED:
+            raise ConfigError(
+                f"`response.output[{place}]` has the type {str(kind)[:100]!r}; those that can be "
+                f"scored are {', '.join(sorted(_ITEMS))}"
+            )
+    return found
 
 
 def _usage(given: dict[str, Any]) -> Usage:

@@ -108,6 +108,7 @@ class Server:
             replays=self._replays,
             max_body=options.max_body,
             forward=None if relay is None else relay[0].forward,
+            host=options.host.strip("[]"),
         )
         self._server = make_server(self._app, "athlos serve")
         self._stack = contextlib.AsyncExitStack()

@@ -7,8 +7,8 @@ business. What differs is the agent, which waits for the client.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,9 +17,9 @@ from athlos.agents.base import Chat
 from athlos.agents.tools import execute
 from athlos.engine.attempt import Attempts, Job
 from athlos.environment import Environment
-from athlos.errors import AthlosError, AttemptTimeout
+from athlos.errors import AthlosError, AttemptTimeout, Cancelled
 from athlos.models.budget import Budget
-from athlos.serve.refused import Refused, refused
+from athlos.serve.refused import Refused, blamed, refused
 from athlos.serve.rows import Answer, Row
 from athlos.serve.walk import walk
 from athlos.tools import Tool
@@ -108,6 +108,8 @@ class Session:
         self._serial = None if attempts.env.parallel_tools else asyncio.Lock()
         self._alone = asyncio.Lock()
         self._calls = 0
+        self._users: dict[asyncio.Task[Any], bool] = {}  # whether each was cut off
+        self._why = ""
         self._sealed = False
         self._idle: asyncio.Future[None] | None = None
         self._open: asyncio.Future[None] = loop.create_future()
@@ -116,10 +118,18 @@ class Session:
         self._job.id = name
         self._router = router
         router.sessions[name] = self
-        self.settled = loop.create_task(attempts.run(self._job))
+        self.settled = loop.create_task(self._attempt(attempts))
         self.settled.add_done_callback(self._ended)
         self.seed: dict[str, int] | None = None
         self._waiting: list[asyncio.Future[None]] = []
+
+    async def _attempt(self, attempts: Attempts) -> Rollout | Failure | None:
+        try:
+            return await attempts.run(self._job)
+        except KeyboardInterrupt as error:  # an author's code; it must not end the server
+            self._sealed = True
+            self.failure = self.failure or refused(blamed("the environment", error))
+            return None
 
     # What the engine asks of an agent
 
@@ -149,8 +159,9 @@ class Session:
         else:
             self.opening = list(rollout.messages)
 
-    def _ended(self, settled: asyncio.Task[Rollout | Failure]) -> None:
+    def _ended(self, settled: asyncio.Task[Rollout | Failure | None]) -> None:
         del self._router.sessions[self.name]
+        self._cut_off()
         for waiting in (self._open, *self._waiting):
             if not waiting.done():
                 waiting.set_result(None)
@@ -191,22 +202,46 @@ class Session:
         self._check()
         self.busy += 1
         try:
-            if self._alone.locked():
-                async with self._alone:
-                    self._check()
-            self._calls += 1
-            try:
-                if self._serial is None:
-                    return await self._call(name, arguments)
-                async with self._serial:
-                    self._check()
-                    return await self._call(name, arguments)
-            finally:
-                self._calls -= 1
-                if self._idle is not None and not self._calls and not self._idle.done():
-                    self._idle.set_result(None)
+            with self.using():
+                return await self._in_turn(name, arguments)
         finally:
             self._done()
+
+    @contextmanager
+    def using(self) -> Iterator[None]:
+        """What the current task awaits inside is cut off when the attempt is given up.
+
+        Raises:
+            Refused: It was.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        self._users[task] = False
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self._users.pop(task) and not task.uncancel():
+                raise self.failed() from None
+            raise
+        finally:
+            if self._users.pop(task, False):  # what ran kept the cancellation to itself
+                task.uncancel()
+
+    async def _in_turn(self, name: str, arguments: str) -> Called:
+        if self._alone.locked():
+            async with self._alone:
+                self._check()
+        self._calls += 1
+        try:
+            if self._serial is None:
+                return await self._call(name, arguments)
+            async with self._serial:
+                self._check()
+                return await self._call(name, arguments)
+        finally:
+            self._calls -= 1
+            if self._idle is not None and not self._calls and not self._idle.done():
+                self._idle.set_result(None)
 
     async def _call(self, name: str, arguments: str) -> Called:
         env = self.env
@@ -217,8 +252,15 @@ class Session:
             text, failed = await execute(env, self._tools, name, arguments)
         except AthlosError as error:
             raise self.fail(error) from error
-        except asyncio.CancelledError:
-            self.fail(AttemptTimeout(f"the tool {name} did not end in time"))
+        except KeyboardInterrupt as error:
+            raise self.fail(blamed(f"the tool {name}", error)) from error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            assert task is not None
+            if not task.cancelling():
+                raise self.fail(blamed(f"the tool {name}", error)) from error
+            if not self._users[task]:
+                self.fail(AttemptTimeout(f"the tool {name} did not end in time"))
             raise
         if self.settled.done():
             raise self.failed()
@@ -317,11 +359,23 @@ class Session:
     def give_up(self, reason: str) -> None:
         """Ends the attempt without a reward, if it is under way; `teardown` runs."""
         self._sealed = True
+        self._why = self._why or reason
+        self._cut_off()
         if self.settled.done() or self._job.gone:
             return
         self._job.give_up(reason)
         if not self._job.gone:
             self.settled.cancel()  # it has not begun: there is nothing to take down
+
+    def _cut_off(self) -> None:
+        """Ends what other requests await of the environment."""
+        if not self._users:
+            return
+        current = asyncio.current_task()
+        for task, cut in self._users.items():
+            if task is not current and not cut:
+                self._users[task] = True
+                task.cancel()
 
     async def close(self, reason: str) -> None:
         """Gives it up and waits for `teardown`."""
@@ -345,6 +399,8 @@ class Session:
         """What to say of an attempt that is over."""
         if self.failure is not None:
             return self.failure
+        if not self.settled.done():
+            return refused(Cancelled(self._why or "the attempt was given up"))
         outcome = None if self.settled.cancelled() else self.settled.result()
         if isinstance(outcome, Failure):
             return refused(outcome)

@@ -153,8 +153,7 @@ class Workers:
         if line.strip() != b"ready":
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            said = line.decode(errors="replace").strip()
-            raise ConfigError(said or f"worker {number} of the server did not start")
+            raise _told(line, number)
 
     async def _watch(self, number: int) -> None:
         while True:
@@ -167,6 +166,16 @@ class Workers:
             with contextlib.suppress(ConfigError):
                 await self._begin(number)
                 self.restarts += 1
+
+
+def _told(line: bytes, number: int) -> ConfigError:
+    """Why a worker did not start, by what it said last."""
+    try:
+        message, hint = msgspec.json.decode(line, type=tuple[str, str])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        said = line.decode(errors="replace").strip()
+        return ConfigError(said or f"worker {number} of the server did not start")
+    return ConfigError(message, hint=hint)
 
 
 async def serve_until(
@@ -242,5 +251,5 @@ if __name__ == "__main__":
     try:
         run(_work())
     except AthlosError as error:
-        print(str(error).replace("\n", " "), flush=True)  # noqa: T201
+        print(msgspec.json.encode([error.message, error.hint]).decode(), flush=True)  # noqa: T201
         sys.exit(2)

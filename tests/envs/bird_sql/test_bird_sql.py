@@ -108,6 +108,13 @@ def test_databases_may_have_folders_of_their_own(tmp_path):
     assert reward("bird_sql", row(DOGS), fenced(DOGS), databases=folder) == 1
 
 
+@pytest.mark.parametrize("name", ["bird_sql", "spider2_lite"])
+def test_a_time_limit_that_is_none_is_refused_with_the_settings(name):
+    for seconds in (0, 100):
+        with pytest.raises(athlos.ConfigError, match="sql_execution_timeout_s must be above 0"):
+            athlos.load(name).make_config({"sql_execution_timeout_s": seconds})
+
+
 @pytest.mark.parametrize(
     ("info", "config", "why"),
     [
@@ -115,7 +122,6 @@ def test_databases_may_have_folders_of_their_own(tmp_path):
         (row(DOGS, db_id="shop-40"), {}, "no database"),
         (row(DOGS, db_id=None), {}, "db_id"),
         ({"db_id": "shop-1"}, {}, "gt_sql"),
-        (row(DOGS, db_id="shop-1"), {"sql_execution_timeout_s": 100}, "sql_execution_timeout_s"),
     ],
 )
 def test_a_row_that_cannot_be_verified_fails_before_a_model_is_asked(folder, info, config, why):

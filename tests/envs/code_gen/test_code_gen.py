@@ -19,6 +19,11 @@ pytestmark = pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is
 ADD = {"inputs": ["1 2\n", "-5 5\n"], "outputs": ["3", "0"], "fn_name": None}
 TWICE = {"inputs": ["[1, 2]\n2", "[]\n3"], "outputs": ["[2, 4]", "[]"], "fn_name": "scale"}
 HALF = {"inputs": ["1", "3"], "outputs": ["0.5", "1.5"], "fn_name": "half"}
+ANSWERS = {"inputs": ["3", "4"], "outputs": ["YES", "NO"], "fn_name": None}
+PARITY = {"inputs": ["3", "4"], "outputs": ["true", "false"], "fn_name": "odd"}
+TOTAL = {"inputs": ["[1, 2]"], "outputs": ["3"], "fn_name": "total"}
+SAME = {"inputs": ["[1, 2]"], "outputs": ["[1, 2]"], "fn_name": "same"}
+COUNTS = {"inputs": ["[1, 1]"], "outputs": ['{"1": 2}'], "fn_name": "counts"}
 LINES = {"inputs": ["x\n"], "outputs": ["1.0 2\nyes\n"], "fn_name": None}
 
 
@@ -43,6 +48,12 @@ LOOKS = (
 EQUAL = (
     "class Any(list):\n    def __eq__(self, other): return True\n"
     "    def __ne__(self, other): return False\ndef scale(a, k): return Any()"
+)
+CAP = "__import__('resource').getrlimit(1)[0]"  # how large a file may be
+ROOM = f"({CAP} - 65536) // 4"
+GLOBALS = (
+    "import sys\nfound = vars(sys.modules['__main__'])\n"
+    f"print('YES' if len({{found['cap'], found['room'], {CAP}}}) == 2 and {CAP} == 1 << 20 else 0)"
 )
 
 CASES = [
@@ -71,6 +82,11 @@ CASES = [
     (TWICE, block("def scale(a, k):\n    print('said')\n    return list(array(a)) if 0 else "
                   "list(accumulate(repeat(k, 0))) or [k * x for x in a]"), 1, None),
     (HALF, block("def half(n): return n / 2 + 1e-9"), 1, None),
+    (PARITY, block("import numpy as np\ndef odd(n): return np.bool_(n % 2)"), 1, None),
+    (TOTAL, block("import numpy as np\ndef total(a): return np.sum(a)"), 1, None),
+    (SAME, block("import numpy as np\ndef same(a): return np.array(a)"), 1, None),
+    (SAME, block("import numpy as np\ndef same(a): return tuple(np.array(a))"), 1, None),
+    (COUNTS, block("import numpy as np\ndef counts(a): return Counter(np.array(a))"), 1, None),
     # wrong
     (ADD, block("print(3)"), 0, [True, -2]),
     (ADD, block("print('3\\n3')"), 0, [-2]),
@@ -99,6 +115,16 @@ CASES = [
     (ADD, block("x = bytearray(1 << 32)"), 0, [-4]),
     (ADD, block("x = []\nwhile True: x.append(bytearray(1 << 24))"), 0, None),
     (ADD, block("while True: print('3' * 1000)"), 0, [-4]),
+    (ANSWERS, block(f"print('YES' if {ROOM} == 3 else 'NO')"), 0, [-2]),
+    (PARITY, block(f"def odd(n): return {ROOM} == 4"), 0, [-2]),
+    (ANSWERS, block(GLOBALS), 0, [True, -2]),
+    (ADD, block("print('3' + ' ' * 70000)"), 0, [-4]),
+    (HALF, block("def half(n): return [[1.5]] * 30000"), 0, [-4]),
+    (HALF, block("def half(n): return [[1.5]] * 300000"), 0, [-4]),
+    (ADD, block("import os, time\nwhile True:\n    os.write(3, b'x')\n    time.sleep(0.1)"), 0,
+     [-3]),
+    (ADD, block("import os\nwhile True: os.write(3, b'x' * 65536)"), 0, [-4]),
+    (ADD, block("import os\nos.write(3, b'\\n')\nos._exit(0)"), 0, [-4]),
     (ADD, block(FORGES), 0, [-2]),
     (ADD, block(LOOKS), 0, [-2]),
     (TWICE, block(EQUAL), 0, [-2]),
@@ -160,6 +186,14 @@ def test_tags_of_thoughts_can_cost_something_else_or_nothing():
 def test_a_time_limit_that_cannot_be():
     with pytest.raises(ConfigError, match="unit_test_timeout_secs is 0"):
         athlos.collect("code_gen", scripted(""), config={"unit_test_timeout_secs": 0})
+
+
+def test_long_answers_are_compared_too():
+    numbers = list(range(30_000))
+    tests = {"inputs": [json.dumps(numbers)], "outputs": [json.dumps(numbers)], "fn_name": "same"}
+    answers = [block(f"def same(a): return {code}") for code in ("a", "a[::-1]")]
+    rollouts = play_all("code_gen", [({"unit_tests": tests}, answer) for answer in answers])
+    assert [rollout.reward for rollout in rollouts] == [1.0, 0.0]
 
 
 @pytest.mark.parametrize("style", ["stdio", "call"])
@@ -235,6 +269,8 @@ def test_printed_lines(printed, expected, same):
         ("1000001", "1000000", False),
         ("[0.1, [2.0]]", "[0.10000001, [2]]", True),
         ("[0.1, 2.0]", "[[0.1], 2.0]", False),
+        ("[0.1, 2.0]", "[0.1]", False),
+        ("[true, 2.5]", "[1.0000001, 2.5]", False),
         ('{"1": 2}', '{"1": 2}', True),
         ("NaN", "NaN", True),
         ("Infinity", "1e999", True),

@@ -150,8 +150,9 @@ def test_three_components():
         assert rollout.reward == sum(expected)
 
 
-def test_without_an_expected_call_nothing_is_correct():
-    assert play(MULTI, Task("?", {"tools": TOOLS}), calls(RIGHT)).rewards["correctness"] == 0
+def test_an_empty_expected_call_is_never_made():
+    task = Task("?", {"tools": TOOLS, "expected_call": {}})
+    assert play(MULTI, task, calls(RIGHT)).rewards["correctness"] == 0
 
 
 def test_gold_scores_three():

@@ -48,7 +48,7 @@ def test_golden_cases():
 
 def test_without_options_any_letter_can_be_right():
     assert reward("gpqa_diamond", {"expected_answer": "f"}, r"\boxed{F}") == 1
-    assert reward("gpqa_diamond", {}, r"\boxed{F}") == 0
+    assert reward("gpqa_diamond", {"expected_answer": ""}, r"\boxed{F}") == 0
 
 
 def test_a_row_of_nemo_gym_with_a_pattern_of_its_own():

@@ -38,6 +38,14 @@ TUPLE = {
     "    assert isinstance(candidate(True, 'x')[0], bool)\n",
 }
 
+ADD = {
+    "prompt": 'def add(a, b):\n    """Sum."""\n',
+    "entry_point": "add",
+    "test": "def check(candidate):\n    assert candidate(1, 2) == 3\n"
+    "    assert candidate(5, 7) == 12\n",
+}
+SUM = "def add(a, b):\n    return a + b"
+
 
 def fenced(code):
     return f"Sure.\n\n```python\n{code}\n```\n"
@@ -60,7 +68,25 @@ CASES = [
     (INFO, f"<think>{fenced('no')}</think>\n{fenced(WHOLE)}", 1),
     (INFO, fenced("def after(numbers: List[int]):\n    return [n + offset() for n in numbers]"), 1),
     (TUPLE, fenced("def pair(a, b):\n    return a, b"), 1),
+    (ADD, fenced(SUM).replace("\n", "\r\n"), 1),
+    (ADD, SUM.replace("\n", "\r\n"), 1),
+    (ADD, "1. So:\n   ```python\n   def add(a, b):\n       return a + b\n   ```\n2. Done.", 1),
+    (ADD, "- ```python\n  def add(a, b):\n      return a + b\n  ```", 1),
+    (ADD, f"~~~python\n{SUM}\n~~~\n", 1),
+    (ADD, f"````python\n{SUM}\n````\n", 1),
+    (ADD, f"Sure.\n```python\n{SUM}\n", 1),
+    (ADD, fenced("return a + b") + "```", 1),
+    (ADD, fenced(SUM) + "Example:\n```\n>>> add(1, 2)\n3\n```\n", 1),
+    (ADD, fenced("add = lambda a, b: a + b"), 1),
+    (ADD, fenced("class _A:\n    def __call__(self, a, b):\n        return a + b\nadd = _A()"), 1),
+    (ADD, fenced("from operator import add"), 1),
+    (ADD, fenced("from operator import (\n    sub,\n    add,\n)"), 1),
+    (ADD, "add = a + b\nreturn add", 1),
+    (ADD, "add = a\n    add += b\n    return add", 1),
+    (ADD, fenced("import numpy as np\ndef add(a, b):\n    return np.int64(a) + np.int64(b)"), 1),
     # wrong
+    (ADD, fenced("from operator import add as plus"), 0),
+    (ADD, fenced(SUM) + fenced("def add(a, b):\n    return a - b"), 0),
     (INFO, fenced("def after(numbers):\n    return numbers"), 0),
     (INFO, fenced("def after(numbers):\n    return tuple(n + 1 for n in numbers)"), 0),
     (INFO, fenced("def after(numbers):\n    return (n + 1 for n in numbers)"), 0),

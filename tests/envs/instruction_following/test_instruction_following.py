@@ -45,7 +45,7 @@ CASES = [
     (asked(("length_constraints:number_words", {"num_words": 1, "relation": "x"})), "a b", 0),
     # nothing asked, nothing said
     (asked(), "x", 0),
-    ({}, "x", 0),
+    ({"instruction_id_list": []}, "x", 0),
     (asked(COMMA), "", 0),
     (asked(COMMA), "  \n", 0),
     # hostile

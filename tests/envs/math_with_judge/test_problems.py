@@ -238,15 +238,33 @@ def mean_speed(question: str) -> Any:
     return mean(" ".join([f"{v} "] * h + [f"{w} "] * k))
 
 
+def order_of_operations(question: str) -> int:
+    a, b, c, d = integers(question)
+    return a + b * c - d if question.startswith("Add") else (a + b) * (c - d)
+
+
+def fractions(question: str) -> list[Any]:
+    return [parsed(formula) for formula in re.findall(r"\$(.*?)\$", question)]
+
+
+def integral(question: str) -> Any:
+    shown, _, low, high = re.findall(r"\$(.*?)\$", question)
+    return sympy.integrate(parsed(shown), (sympy.Symbol("x"), int(low), int(high)))
+
+
+def parsed(formula: str) -> Any:
+    return value(f"${formula}$")
+
+
 def telescoping(question: str) -> Any:
-    count = integers(question)[1]
+    count = integers(question)[-1]
     gap = int(re.findall(r"n\+(\d)", question)[0])
     return sum((quotient(1, n * (n + gap)) for n in range(1, count + 1)), quotient(0, 1))
 
 
 def infinite_series(question: str) -> Any:
     partial = Fraction(0)
-    start = integers(question)[1]
+    start = integers(question)[0]
     ratio = Fraction(*map(int, re.findall(r"frac\{(\d+)\}\{(\d+)\}", question)[0] or (0, 1)))
     ratio = -ratio if r"-\frac" in question else ratio
     for n in range(400):
@@ -287,9 +305,9 @@ SOLVERS: dict[str, Callable[[str], Any]] = {
     "missing_number": lambda q: integers(q)[1] - integers(q)[0],
     "story": story,
     "next_number": lambda q: 2 * integers(q)[-1] - integers(q)[-2],
-    "largest": lambda q: (max if "largest" in q else min)(integers(q)),
-    "large_numbers": value,
-    "order_of_operations": value,
+    "largest": lambda q: (max if "largest" in q else min)(integers(q)[:3]),
+    "large_numbers": lambda q: integers(q)[0] + integers(q)[1] * (1 if "plus" in q else -1),
+    "order_of_operations": order_of_operations,
     "remainder": lambda q: integers(q)[0] % integers(q)[1],
     "fraction_of": lambda q: value(q) * integers(q)[-1],
     "percentage_of": lambda q: quotient(integers(q)[0] * integers(q)[1], 100),
@@ -300,8 +318,10 @@ SOLVERS: dict[str, Callable[[str], Any]] = {
     "mean": mean,
     "change": change,
     "two_step_story": lambda q: integers(q)[0] * integers(q)[1] - integers(q)[2],
-    "fraction_sum": value,
-    "fraction_quotient": value,
+    "fraction_sum": lambda q: fractions(q)[0] + fractions(q)[1] * (1 if "Add" in q else -1),
+    "fraction_quotient": lambda q: (
+        fractions(q)[0] * fractions(q)[1] ** (1 if "Multiply" in q else -1)
+    ),
     "linear_equation": lambda q: solutions(q)[0],
     "price_before": price_before,
     "greatest_divisor": lambda q: max(
@@ -327,7 +347,7 @@ SOLVERS: dict[str, Callable[[str], Any]] = {
     "arithmetic_series": lambda q: sequence_sum(q, lambda term, change: term + change),
     "geometric_series": lambda q: sequence_sum(q, lambda term, change: term * change),
     "exponential_equation": exponential_equation,
-    "logarithm": lambda q: value(q),
+    "logarithm": lambda q: sympy.log(integers(q)[1], integers(q)[0]),
     "slope": slope,
     "binomial_coefficient": binomial,
     "joint_work": lambda q: 1 / sum(quotient(1, n) for n in integers(q)),
@@ -338,7 +358,7 @@ SOLVERS: dict[str, Callable[[str], Any]] = {
     "infinite_series": infinite_series,
     "telescoping_sum": telescoping,
     "derivative": derivative,
-    "integral": value,
+    "integral": integral,
     "two_remainders": two_remainders,
     "inclusion_exclusion": lambda q: sum(
         1

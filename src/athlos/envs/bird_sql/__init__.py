@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Environment, Rollout, Task, metric, reward
 from athlos.envs.levels import seeds_and_levels
+from athlos.envs.needed import needs
 from athlos.envs.sql_questions import sql_question
 from athlos.envs.sql_sources import check_seconds, database_of, question_prompt
 from athlos.envs.sqlite_queries import QueryError, QueryLimit, fetch, run_query
@@ -20,6 +21,7 @@ from athlos.scoring.sql_text import fenced_query
 _DIFFICULTIES = {1: "simple", 2: "moderate", 3: "challenging"}
 
 
+@needs("db_id", "gt_sql")
 class BirdSql(Environment):
     """Answer a question to a database with a query."""
 
@@ -44,6 +46,13 @@ class BirdSql(Environment):
         sql_execution_timeout_s: float = 30.0
 
     @classmethod
+    def make_config(cls, settings: Any = None) -> Any:
+        """Checks the settings, the time limit of a query among them."""
+        config = super().make_config(settings)
+        check_seconds(config.sql_execution_timeout_s)
+        return config
+
+    @classmethod
     def tasks(cls, config: Config, split: str) -> Iterator[Task]:
         """Generated questions; `train` and `test` have none in common."""
         for seed, level in seeds_and_levels(split, config.size, config.level, list(_DIFFICULTIES)):
@@ -63,7 +72,6 @@ class BirdSql(Environment):
 
     def setup(self) -> None:
         """Looks for the database before a model is asked."""
-        check_seconds(self.config.sql_execution_timeout_s)
         database_of(self.task.info, self.config.databases)
         if not isinstance(self.task.info.get("gt_sql"), str):
             raise ConfigError("the row has no `gt_sql`, the expected query")

@@ -8,6 +8,7 @@ from typing import ClassVar
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Rollout, Task, reward
 from athlos.envs.citation_if.trajectories import trajectory
+from athlos.envs.needed import needs
 from athlos.envs.said import tool_uses
 from athlos.envs.seeds import split_seeds
 from athlos.envs.single_step import SingleStep
@@ -17,6 +18,7 @@ from athlos.scoring.citations import score_citations
 _FEWEST, _MOST = 2, 40
 
 
+@needs("verifier")
 class CitationIf(SingleStep):
     """Answer a question and cite the documents that say so."""
 

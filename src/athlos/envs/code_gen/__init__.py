@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,7 @@ from typing import Any, Literal, cast
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Environment, Rollout, Task, reward
 from athlos.envs.code_gen.compare import code_of, same_lines, same_value
-from athlos.envs.code_gen.harness import PASSED, WRONG, needs, run_tests
+from athlos.envs.code_gen.harness import PASSED, RUNTIME_ERROR, WRONG, Ran, needs, run_tests
 from athlos.envs.code_gen.problems import LEVELS, problem
 from athlos.envs.levels import seeds_and_levels
 from athlos.envs.said import said_text
@@ -21,6 +22,8 @@ _REQUEST = (
     "Answer with the whole program in Python, between a line ```python and a line ```, as the last"
     " block of your answer."
 )
+_ROOM = 65_536  # bytes of output beyond four times what is expected
+_INLINE = 65_536  # characters that are compared on the event loop
 
 
 class CodeGen(Environment):
@@ -100,19 +103,38 @@ class CodeGen(Environment):
         began = time.monotonic()
         seconds = self.config.unit_test_timeout_secs
         sandbox = cast("Lease", self.sandbox)
-        ran = await run_tests(sandbox, code, inputs, outputs, fn_name, seconds)
+        room = sum(map(_room, outputs))
+        ran = await run_tests(sandbox, code, inputs, fn_name, seconds, room)
         rollout.extra["unit_tests_time_taken"] = round(time.monotonic() - began, 3)
-        same = same_lines if fn_name is None else same_value
         result: list[bool | int] = []
         for one, expected in zip(ran, outputs, strict=False):
-            if one.code == PASSED and same(one.output, expected):
-                result.append(True)
-                continue
-            result.append(WRONG if one.code == PASSED else one.code)
-            rollout.extra["failure"] = one.error or "wrong_answer"
-            break
+            verdict, error = await _verdict(one, expected, fn_name)
+            result.append(verdict)
+            if verdict is not True:
+                rollout.extra["failure"] = error
+                break
         rollout.extra["result"] = result
         return float(len(result) == len(outputs) and all(one is True for one in result))
+
+
+def _room(expected: str) -> int:
+    """The bytes that a program may give where this is expected."""
+    return 4 * len(expected.encode("utf-8", "replace")) + _ROOM
+
+
+async def _verdict(ran: Ran, expected: str, fn_name: str | None) -> tuple[bool | int, str]:
+    """The code of a test, and what went wrong in it."""
+    if ran.code != PASSED:
+        return ran.code, ran.error or "wrong_answer"
+    room = _room(expected)
+    if len(ran.output.encode("utf-8", "replace")) > room:
+        return RUNTIME_ERROR, f"it gave more than {room} bytes"
+    same = same_lines if fn_name is None else same_value
+    if len(ran.output) + len(expected) <= _INLINE:
+        right = same(ran.output, expected)
+    else:
+        right = await asyncio.to_thread(same, ran.output, expected)
+    return (True, "") if right else (WRONG, "wrong_answer")
 
 
 def _tests(info: Mapping[str, Any]) -> tuple[list[str], list[str], str | None]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -39,6 +38,8 @@ def _same_line(one: str, other: str) -> bool:
     one, other = one.strip(), other.strip()
     if one == other:
         return True
+    if len(one.split()) != len(other.split()):
+        return False
     first, second = _decimals(one), _decimals(other)
     try:
         return first is not None and first == second
@@ -64,14 +65,13 @@ def same_value(returned: str, expected: str) -> bool:
 
 def _close(one: Any, other: Any) -> bool:
     """Numbers, or lists of the same shape of them, of which at least one is a float."""
-    first: list[float] = []
-    second: list[float] = []
-    if not (_flat(one, first) and _flat(other, second)) or _shape(one) != _shape(other):
+    pairs: list[tuple[float, float]] = []
+    if not _pair(one, other, pairs):
         return False
-    if not any(isinstance(number, float) for number in (*first, *second)):
+    if not any(isinstance(number, float) for pair in pairs for number in pair):
         return False
     try:
-        return all(map(_near, first, second))
+        return all(_near(first, second) for first, second in pairs)
     except OverflowError:
         return False
 
@@ -82,14 +82,15 @@ def _near(one: float, other: float) -> bool:
     return abs(one - other) <= _ABSOLUTE + _RELATIVE * abs(other)
 
 
-def _flat(value: Any, found: list[float]) -> bool:
-    if isinstance(value, list):
-        return all(_flat(one, found) for one in value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+def _pair(one: Any, other: Any, found: list[tuple[float, float]]) -> bool:
+    """Collects the numbers at the same places; false where the two differ in shape."""
+    if isinstance(one, list) and isinstance(other, list):
+        if len(one) != len(other):
+            return False
+        return all(_pair(first, second, found) for first, second in zip(one, other, strict=True))
+    if isinstance(one, bool) or isinstance(other, bool):
         return False
-    found.append(value)
+    if not (isinstance(one, int | float) and isinstance(other, int | float)):
+        return False
+    found.append((one, other))
     return True
-
-
-def _shape(value: Any) -> Sequence[Any] | None:
-    return [_shape(one) for one in value] if isinstance(value, list) else None

@@ -1,25 +1,26 @@
 """Runs a program on the inputs of its tests, in a sandbox; the results are compared elsewhere.
 
-Expected outputs never enter the sandbox, so whatever a program does there, it can only give its own
-answers. The first test that fails ends it all.
+Expected outputs never enter the sandbox, nor does anything that tells one test's from another's, so
+whatever a program does there, it can only give its own answers. The first test that fails ends it
+all.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from athlos import SandboxError
-from athlos.sandbox import Lease, Limits, SandboxSpec
+from athlos.sandbox import Lease, Limits, Result, SandboxSpec
 
 __all__ = ["PASSED", "RUNTIME_ERROR", "TIME_OUT", "WRONG", "Ran", "needs", "run_tests"]
 
 PASSED, WRONG, TIME_OUT, RUNTIME_ERROR = 0, -2, -3, -4
 _START = 20.0  # seconds beyond those of the tests
 _MIB = 1 << 20
-_ROOM = 65_536  # bytes of output beyond four times what is expected
+_MOST = 64 * _MIB  # bytes of output, of all tests together
 
 # Modules whose names are there without an import: what programs for contests take for granted.
 _PRELUDE = (
@@ -36,6 +37,7 @@ out = os.fdopen(os.dup(1), "wb")
 if hasattr(sys, "set_int_max_str_digits"):
     sys.set_int_max_str_digits(50000)
 name, seconds, tests = given["fn_name"], given["seconds"], given["tests"]
+cap, room = given["cap"], given["room"]
 call = name is not None
 REPORT, AGAIN = 3, 99
 base = {"__builtins__": __builtins__}
@@ -61,7 +63,19 @@ def answer(space, text):
     try:
         return json.dumps(made)
     except TypeError:
+        pass
+    try:
+        return json.dumps(plain(made))
+    except TypeError:
         return ""
+
+def plain(value):
+    numpy = sys.modules.get("numpy")
+    if numpy and isinstance(value, (numpy.generic, numpy.ndarray)):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {plain(key): plain(one) for key, one in value.items()}
+    return [plain(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 def limit_files(most):
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
@@ -77,7 +91,7 @@ def content(path, most):
     with open(path, encoding="utf-8", errors="replace", newline="") as file:
         return file.read(most)
 
-def attempt(text, cap):
+def attempt(text):
     limit_files(1 << 40)
     with open("in", "w", encoding="utf-8", errors="replace") as file:
         file.write(text)
@@ -111,14 +125,16 @@ def attempt(text, cap):
             pass
     if code:
         return said(-4, None, content("err", 1 << 20)[-1000:] or "it ended itself")
+    if call and len(made) > cap:
+        return said(-4, None, "it returned more than %d bytes" % cap)
     return said(0, made if call else content("out", cap))
 
 def run_tests(first, report):
     os.setsid()
     os.dup2(report, REPORT)
     os.closerange(REPORT + 1, 256)
-    for text, cap in tests[first:]:
-        line = attempt(text, cap)
+    for text in tests[first:]:
+        line = memoryview(attempt(text))
         while line:
             line = line[os.write(REPORT, line):]
         if threading.active_count() > 1:
@@ -126,6 +142,7 @@ def run_tests(first, report):
     os._exit(0)
 
 def watch(first):
+    global room
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -134,25 +151,33 @@ def watch(first):
         finally:
             os._exit(1)
     os.close(writing)
-    ended, buffer, number, failed = os.pidfd_open(pid), b"", first, False
+    ended, pieces, number, failed = os.pidfd_open(pid), [], first, False
     until = time.monotonic() + seconds
     while not failed and number < len(tests):
         ready = select.select([reading, ended], [], [], max(until - time.monotonic(), 0))[0]
-        if not ready:
-            tell(said(-3, None, "took longer than %g s" % seconds))
-            failed = True
-        elif reading in ready:
+        if ended in ready and reading not in ready:
+            break
+        lines = []
+        if reading in ready:
             data = os.read(reading, 1 << 20)
-            buffer += data
             if not data:
                 break
-            *lines, buffer = buffer.split(b"\\n")
-            for line in lines:
+            *lines, rest = data.split(b"\\n")
+            room -= len(data)
+            if room < 0:
+                tell(said(-4, None, "too much output"))
+                failed, lines = True, []
+        for line in lines:
+            line, pieces = b"".join([*pieces, line]), []
+            if not failed and number < len(tests):
                 tell(line + b"\\n")
                 number, until = number + 1, time.monotonic() + seconds
-                failed = failed or not line.startswith(b"[0,")
-        else:
-            break
+                failed = not line.startswith(b"[0,")
+        if reading in ready:
+            pieces.append(rest)
+        if not failed and not lines and time.monotonic() >= until:
+            tell(said(-3, None, "took longer than %g s" % seconds))
+            failed = True
     for end in (os.killpg, os.kill):
         try:
             end(pid, signal.SIGKILL)
@@ -167,7 +192,7 @@ def watch(first):
         if code or call:
             tell(said(-4, None, content("err", 1 << 20)[-1000:] or "ended with code %d" % code))
             return len(tests)
-        tell(said(0, content("out", tests[number][1])))
+        tell(said(0, content("out", cap)))
         number += 1
     return number
 
@@ -201,7 +226,7 @@ def needs(seconds: float) -> SandboxSpec:
     """The sandboxes for tests of at most so many seconds."""
     limits = Limits(
         seconds=seconds + _START, cpu_seconds=86_400.0, memory=1024 * _MIB, processes=48,
-        output=64 * _MIB, disk=128 * _MIB,
+        output=_MOST + _MIB, disk=128 * _MIB,
     )  # fmt: skip
     return SandboxSpec(limits=limits, if_installed=("numpy",))
 
@@ -210,47 +235,54 @@ async def run_tests(
     sandbox: Lease,
     code: str,
     inputs: Sequence[str],
-    outputs: Sequence[str],
     fn_name: str | None,
     seconds: float,
-) -> list[Ran]:
+    room: int,
+) -> Iterator[Ran]:
     """Runs a program on each input until it fails: what came of each test that was run.
 
     Args:
         sandbox: Where.
         code: The program.
         inputs: Standard input of each test, or its arguments as lines of JSON.
-        outputs: What is expected: only its length is used.
         fn_name: The function, or the method of `Solution`, that is called; None for a program.
         seconds: That a test may take.
+        room: Bytes of output for all tests together; the program gets to know them in whole powers
+            of two of MiB only.
 
     Raises:
         SandboxError: The sandbox failed.
     """
-    tests = [
-        (given, 4 * len(expected.encode("utf-8", "replace")) + _ROOM)
-        for given, expected in zip(inputs, outputs, strict=True)
-    ]
+    cap = _MIB
+    while cap < min(room, _MOST):
+        cap *= 2
     request = json.dumps(
         {
-            "code": code, "fn_name": fn_name, "seconds": seconds, "tests": tests,
-            "prelude": _PRELUDE.split(),
+            "code": code, "fn_name": fn_name, "seconds": seconds, "tests": list(inputs),
+            "cap": cap, "room": min(8 * cap, _MOST), "prelude": _PRELUDE.split(),
         }
     )  # fmt: skip
     result = await sandbox.run(
-        _HARNESS, stdin=request, timeout=len(tests) * seconds + _START, private=True
+        _HARNESS, stdin=request, timeout=len(inputs) * seconds + _START, private=True
     )
-    ran = []
-    for line in result.stdout.splitlines()[: len(tests)]:
-        ran.append(_read(line))
-        if ran[-1].code != PASSED:
-            return ran
-    if len(ran) < len(tests):
+    return _results(result, len(inputs))
+
+
+def _results(result: Result, tests: int) -> Iterator[Ran]:
+    """Reads one result after the other, as those behind a wrong answer are of no interest."""
+    lines = result.stdout.split("\n", tests)[:tests]
+    if not lines[-1]:
+        lines.pop()
+    for line in lines:
+        ran = _read(line)
+        yield ran
+        if ran.code != PASSED:
+            return
+    if len(lines) < tests:
         if not result.killed_for and result.exit_code == 0 and not result.stdout:
             raise SandboxError(f"the tests of a program did not run: {result.stderr[-500:]}")
         why = f"reached the limit of {result.killed_for}" if result.killed_for else result.stderr
-        ran.append(Ran(TIME_OUT if result.timed_out else RUNTIME_ERROR, "", why[-1000:]))
-    return ran
+        yield Ran(TIME_OUT if result.timed_out else RUNTIME_ERROR, "", why[-1000:])
 
 
 def _read(line: str) -> Ran:

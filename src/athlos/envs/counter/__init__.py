@@ -7,9 +7,11 @@ from typing import ClassVar
 
 from athlos import Config as BaseConfig
 from athlos import Environment, Message, Rollout, Task, metric, reward, tool
+from athlos.envs.needed import needs
 from athlos.types import FunctionCall, ToolCall
 
 
+@needs("target")
 class Counter(Environment):
     """Reach the target by adding numbers."""
 

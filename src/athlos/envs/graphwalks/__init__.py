@@ -11,6 +11,7 @@ from athlos import Config as BaseConfig
 from athlos import ConfigError, Rollout, Task, reward
 from athlos.envs.haystack import check_length
 from athlos.envs.levels import seeds_and_levels
+from athlos.envs.needed import needs
 from athlos.envs.node_lists import NodeLists
 from athlos.envs.seeds import draw
 from athlos.envs.texts import all_text
@@ -25,6 +26,7 @@ _ASK = (
 )
 
 
+@needs("expected_answer")
 class Graphwalks(NodeLists):
     """Follow the edges of a long graph."""
 

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, cast
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Environment, Rollout, Task, metric, reward
 from athlos.envs.hotpotqa_qa.world import HOPS, question
+from athlos.envs.needed import needs
 from athlos.envs.seeds import split_seeds
 from athlos.envs.texts import all_text
 from athlos.scoring import (
@@ -26,6 +27,7 @@ _INTRODUCTION = "Read these paragraphs and answer the question at the end with t
 _REQUEST = 'End with a JSON object that has one field, "answer", which holds a name and no more.'
 
 
+@needs("expected_answer")
 class HotpotqaQa(Environment):
     """Answer a question from several paragraphs."""
 

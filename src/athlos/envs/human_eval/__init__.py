@@ -20,7 +20,7 @@ _REQUEST = (
     "Complete this Python function. Answer with the whole function, and the imports that it needs,"
     " between a line ```python and a line ```."
 )
-_FENCED = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"((?:[-*+]|\d{1,9}[.)])?[ \t]*)(`{3,}|~{3,})([^`]*)")
 _FIELDS = ("prompt", "entry_point", "test")
 _NAMES = {"int": "int", "ints": "list", "str": "str", "pairs": "list", "rows": "list"}
 
@@ -79,7 +79,7 @@ class HumanEval(Environment):
                     f"the task has no text `{field}`",
                     hint="A row needs info.prompt, info.entry_point and info.test.",
                 )
-        code = _code(all_text(rollout).rpartition("</think>")[2])
+        code = _code(all_text(rollout).rpartition("</think>")[2], info["entry_point"])
         program = _program(info["prompt"], code, info["entry_point"])
         rollout.extra |= {"extracted_code": code}
         if not code.strip():
@@ -117,16 +117,56 @@ def _row(made: Problem) -> dict[str, str]:
     }
 
 
-def _code(text: str) -> str:
-    """The last fenced block, or all of the text if there is none."""
-    blocks: list[str] = _FENCED.findall(text)
-    return blocks[-1] if blocks else text
+def _code(text: str, entry_point: str) -> str:
+    """The last fenced block that defines the function, or else the last; without any, the text."""
+    text = text.replace("\r\n", "\n")
+    blocks = _blocks(text)
+    whole = (block for block in reversed(blocks) if _defines(block, entry_point))
+    return next(whole, blocks[-1] if blocks else text)
+
+
+def _blocks(text: str) -> list[str]:
+    """What stands in fences, without their indentation; the last may be open."""
+    blocks: list[list[str]] = []
+    fence, indent = "", 0
+    for line in text.split("\n"):
+        bare = line.strip()
+        if fence:
+            if bare.startswith(fence) and not bare.strip(fence[0]):
+                fence = ""
+                continue
+            kept = line.lstrip(" \t")
+            blocks[-1].append(line[min(indent, len(line) - len(kept)) :])
+        elif found := _FENCE.fullmatch(bare):
+            fence = found[2]
+            indent = len(line) - len(line.lstrip(" \t")) + len(found[1])
+            blocks.append([])
+    if fence and not any(map(str.strip, blocks[-1])):
+        blocks.pop()
+    return ["".join(f"{line}\n" for line in block) for block in blocks]
+
+
+def _defines(code: str, entry_point: str) -> bool:
+    """Whether the code has the function: by `def` or `class`, an assignment or an import."""
+    name = re.escape(entry_point)
+    if re.search(rf"^((async[ \t]+)?def|class)[ \t]+{name}\b", code, re.MULTILINE):
+        return True
+    given = rf"^{name}[ \t]*(:[^=\n]*)?=(?!=)"
+    taken = (
+        r"^(from[ \t]+[\w.]+[ \t]+)?import\b[ \t]*"
+        rf"(\([^)]{{0,500}}|[^\n#;]{{0,500}})(?<![\w.]){name}[ \t]*([,)\n#;]|$)"
+    )
+    if not re.search(f"{given}|{taken}", code, re.MULTILINE):
+        return False
+    returns = re.search(r"^([ \t]*)return\b", code, re.MULTILINE)  # as the rest of a function has
+    return not returns or bool(
+        returns[1] and re.search(r"^(async[ \t]+def|def|class)\b", code, re.MULTILINE)
+    )
 
 
 def _program(prompt: str, code: str, entry_point: str) -> str:
     """The code behind the prompt: as the rest of its function, or as a whole one."""
-    whole = re.search(rf"^(async )?def {re.escape(entry_point)}\b", code, re.MULTILINE)
-    if whole is None:
+    if not _defines(code, entry_point):
         return prompt + _body(code)
     try:  # names that the prompt defines are there, as for the rest of a function
         ast.parse(prompt)

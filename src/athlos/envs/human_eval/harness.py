@@ -33,6 +33,9 @@ def part():
     return json.loads(read(int.from_bytes(read(8), "big")))
 
 def pack(value):
+    numpy = sys.modules.get("numpy")
+    if numpy and isinstance(value, numpy.generic):
+        value = value.tolist()
     if value is None or isinstance(value, (bool, str)):
         return value if type(value) in (type(None), bool, str) else str.__str__(value)
     if isinstance(value, int):

@@ -11,6 +11,7 @@ from athlos import Config as BaseConfig
 from athlos import Rollout, Task, reward
 from athlos.envs.haystack import check_length, hide
 from athlos.envs.levels import seeds_and_levels
+from athlos.envs.needed import needs
 from athlos.envs.node_lists import NodeLists
 from athlos.envs.said import said
 from athlos.envs.seeds import draw
@@ -28,6 +29,7 @@ _ASK = (
 )
 
 
+@needs("expected_answer")
 class LcNiah(NodeLists):
     """Find what a long text says of one thing."""
 

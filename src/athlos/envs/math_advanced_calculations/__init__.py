@@ -12,6 +12,7 @@ from athlos import Environment, Message, Rollout, Task, ToolError, reward, tool
 from athlos.envs.levels import seeds_and_levels
 from athlos.envs.math_advanced_calculations.expressions import LEVELS, expressions, steps
 from athlos.envs.math_advanced_calculations.rules import RULES
+from athlos.envs.needed import needs
 from athlos.envs.said import calling
 
 _REQUEST = (
@@ -21,6 +22,7 @@ _REQUEST = (
 )
 
 
+@needs("ground_truth")
 class MathAdvancedCalculations(Environment):
     """Compute with a calculator that follows rules of its own."""
 

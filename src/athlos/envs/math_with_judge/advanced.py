@@ -135,7 +135,9 @@ def _exponential_equation(rng: Random) -> tuple[str, str]:
 
 def _logarithm(rng: Random) -> tuple[str, str]:
     root, a, b = rng.choice([2, 3, 5]), rng.randint(2, 4), rng.randint(2, 7)
-    return rf"What is $\log_{{{root**a}}} {root**b}$?", latex.number(Fraction(b, a))
+    return f"To which power must {root**a} be raised to get {root**b}?", latex.number(
+        Fraction(b, a)
+    )
 
 
 def _slope(rng: Random) -> tuple[str, str]:
@@ -196,8 +198,10 @@ def _matrix_product(rng: Random) -> tuple[str, str]:
     result = [
         [sum(first[i][k] * second[k][j] for k in range(2)) for j in range(2)] for i in range(2)
     ]
-    return f"Multiply the matrices: ${latex.matrix(first)} {latex.matrix(second)}$.", latex.matrix(
-        result
+    return (
+        f"Find the product of the matrices ${latex.matrix(first)}$ and ${latex.matrix(second)}$, "
+        "in this order.",
+        latex.matrix(result),
     )
 
 
@@ -208,14 +212,18 @@ def _infinite_series(rng: Random) -> tuple[str, str]:
     )
     ratio = Fraction(numerator, denominator)
     term = rf"{a} \left({latex.number(ratio)}\right)^n"
-    return rf"Find $\sum_{{n=0}}^{{\infty}} {term}$.", latex.number(a / (1 - ratio))
+    return (
+        rf"A series has the terms $a_n = {term}$ for $n = 0, 1, 2, \ldots$ What is its sum?",
+        latex.number(a / (1 - ratio)),
+    )
 
 
 def _telescoping_sum(rng: Random) -> tuple[str, str]:
     count, gap = rng.randint(8, 60), rng.randint(1, 3)
     value = sum(Fraction(1, n * (n + gap)) for n in range(1, count + 1))
     return (
-        rf"Find $\sum_{{n=1}}^{{{count}}} \frac{{1}}{{n(n+{gap})}}$ as a fraction.",
+        rf"Add up $\frac{{1}}{{n(n+{gap})}}$ for all whole numbers $n$ from 1 to {count}. "
+        "Give the sum as a fraction.",
         latex.number(value),
     )
 
@@ -237,7 +245,7 @@ def _integral(rng: Random) -> tuple[str, str]:
         Fraction(a * (high**3 - low**3), 3) + Fraction(b * (high**2 - low**2), 2) + c * (high - low)
     )
     return (
-        rf"Evaluate $\int_{{{low}}}^{{{high}}} ({latex.polynomial([a, b, c])})\,dx$.",
+        f"Integrate ${latex.polynomial([a, b, c])}$ over $x$ from ${low}$ to ${high}$.",
         latex.number(value),
     )
 

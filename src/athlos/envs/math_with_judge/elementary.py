@@ -1,6 +1,7 @@
 """Families of problems at the levels 1 to 3, from single-digit sums to fractions and equations.
 
-A family is a function from a random generator to a question and its exact answer.
+A family is a function from a random generator to a question and its exact answer. What is to be
+worked out is said in words: a formula of the question that equals the answer would score, repeated.
 """
 
 from collections.abc import Callable
@@ -31,19 +32,22 @@ def _two_names(rng: Random) -> list[str]:
 
 def _addition(rng: Random) -> tuple[str, str]:
     a, b = rng.randint(1, 9), rng.randint(1, 9)
-    ask = rng.choice(["What is ${} + {}$?", "Add {} and {}.", "Find the sum of {} and {}."])
+    ask = rng.choice(["What is {} plus {}?", "Add {} and {}.", "Find the sum of {} and {}."])
     return ask.format(a, b), str(a + b)
 
 
 def _subtraction(rng: Random) -> tuple[str, str]:
-    b, rest = rng.randint(1, 9), rng.randint(0, 9)
-    ask = rng.choice(["What is ${} - {}$?", "Start at {} and count back {}. Where do you end?"])
+    b = rng.randint(1, 9)
+    rest = rng.choice([n for n in range(10) if n != b])
+    ask = rng.choice(["What is {} minus {}?", "Start at {} and count back {}. Where do you end?"])
     return ask.format(b + rest, b), str(rest)
 
 
 def _times_table(rng: Random) -> tuple[str, str]:
     a, b = rng.randint(2, 9), rng.randint(2, 9)
-    ask = rng.choice([r"What is ${} \times {}$?", "Multiply {} by {}.", "How much is {} times {}?"])
+    ask = rng.choice(
+        ["What is the product of {} and {}?", "Multiply {} by {}.", "How much is {} times {}?"]
+    )
     return ask.format(a, b), str(a * b)
 
 
@@ -57,7 +61,7 @@ def _missing_number(rng: Random) -> tuple[str, str]:
 
 def _story(rng: Random) -> tuple[str, str]:
     name, thing = _name(rng), rng.choice(_THINGS)
-    a, b = rng.randint(2, 9), rng.randint(2, 9)
+    a, b = rng.sample(range(2, 10), 2)
     if rng.random() < 0.5:
         return f"{name} has {a} {thing} and finds {b} more. How many {thing} is that?", str(a + b)
     total = a + b
@@ -72,11 +76,10 @@ def _next_number(rng: Random) -> tuple[str, str]:
 
 
 def _largest(rng: Random) -> tuple[str, str]:
-    numbers = rng.sample(range(1, 20), 3)
+    numbers = rng.sample(range(4, 20), 3)
     word, answer = rng.choice([("largest", max(numbers)), ("smallest", min(numbers))])
-    return f"Which is the {word} of the numbers {numbers[0]}, {numbers[1]} and {numbers[2]}?", str(
-        answer
-    )
+    shown = f"{numbers[0]}, {numbers[1]} and {numbers[2]}"
+    return f"Which of the numbers {shown} is the {word} of all 3?", str(answer)
 
 
 # Level 2: two steps, larger numbers.
@@ -85,15 +88,17 @@ def _largest(rng: Random) -> tuple[str, str]:
 def _large_numbers(rng: Random) -> tuple[str, str]:
     a, b = rng.randint(100, 999), rng.randint(100, 999)
     if rng.random() < 0.5:
-        return f"Compute ${a} + {b}$.", str(a + b)
-    return f"Compute ${a} - {b}$.", str(a - b)
+        return f"Compute {a} plus {b}.", str(a + b)
+    return f"Compute {a} minus {b}.", str(a - b)
 
 
 def _order_of_operations(rng: Random) -> tuple[str, str]:
     a, b, c, d = (rng.randint(2, 12) for _ in range(4))
     if rng.random() < 0.5:
-        return rf"Evaluate ${a} + {b} \times {c} - {d}$.", str(a + b * c - d)
-    return rf"Evaluate $({a} + {b}) \times ({c} - {d})$.", str((a + b) * (c - d))
+        text = f"Add {a} to the product of {b} and {c}, and take away {d}. What is left?"
+        return text, str(a + b * c - d)
+    text = f"Multiply the sum of {a} and {b} by the difference {c} minus {d}. What is the result?"
+    return text, str((a + b) * (c - d))
 
 
 def _remainder(rng: Random) -> tuple[str, str]:
@@ -120,10 +125,7 @@ def _percentage_of(rng: Random) -> tuple[str, str]:
     answer = str(percent * amount // 100)
     if rng.random() < 0.5:
         return f"What is {percent} percent of {amount}?", answer
-    return (
-        f"Of the {amount} seats in a hall, {percent} percent are taken. How many seats are taken?",
-        answer,
-    )
+    return f"A hall has {amount} seats. How many is {percent} percent of all {amount}?", answer
 
 
 def _rectangle(rng: Random) -> tuple[str, str]:
@@ -179,19 +181,18 @@ def _two_step_story(rng: Random) -> tuple[str, str]:
 
 def _fraction_sum(rng: Random) -> tuple[str, str]:
     a, b = (Fraction(rng.randint(1, d - 1), d) for d in rng.sample(range(2, 13), 2))
-    sign = rng.choice("+-")
-    result = a + b if sign == "+" else a - b
-    return (
-        f"Calculate ${latex.number(a)} {sign} {latex.number(b)}$ and reduce the result.",
-        latex.number(result),
-    )
+    if rng.choice("+-") == "+":
+        ask, result = "Add ${}$ and ${}$, and reduce the result.", a + b
+    else:
+        ask, result = "From ${}$ take away ${}$, and reduce the result.", a - b
+    return ask.format(latex.number(a), latex.number(b)), latex.number(result)
 
 
 def _fraction_quotient(rng: Random) -> tuple[str, str]:
-    a, b = (Fraction(rng.randint(1, 9), rng.randint(2, 9)) for _ in range(2))
+    a, b = (Fraction(*rng.sample(range(1, 10), 2)) for _ in range(2))
     if rng.random() < 0.5:
-        return rf"Calculate ${latex.number(a)} \times {latex.number(b)}$.", latex.number(a * b)
-    return rf"Calculate ${latex.number(a)} \div {latex.number(b)}$.", latex.number(a / b)
+        return f"Multiply ${latex.number(a)}$ by ${latex.number(b)}$.", latex.number(a * b)
+    return f"Divide ${latex.number(a)}$ by ${latex.number(b)}$.", latex.number(a / b)
 
 
 def _linear_equation(rng: Random) -> tuple[str, str]:
@@ -283,7 +284,8 @@ def _powers(rng: Random) -> tuple[str, str]:
     base, a, b = rng.choice([2, 3, 5, 10]), rng.randint(4, 9), rng.randint(4, 9)
     c = a + b - rng.randint(-2, 4)
     return (
-        rf"Simplify $\frac{{{base}^{{{a}}} \times {base}^{{{b}}}}}{{{base}^{{{c}}}}}$ to a number.",
+        f"Divide the product of ${base}^{{{a}}}$ and ${base}^{{{b}}}$ by ${base}^{{{c}}}$. "
+        "Which number is that?",
         latex.number(Fraction(base) ** (a + b - c)),
     )
 

@@ -9,6 +9,7 @@ from athlos import Config as BaseConfig
 from athlos import Rollout, Task, reward
 from athlos.envs.choosing import Choosing, choice_tasks
 from athlos.envs.mcqa.questions import question
+from athlos.envs.needed import needs
 from athlos.envs.texts import joined_text
 from athlos.scoring import GradingMode
 
@@ -16,6 +17,7 @@ from athlos.scoring import GradingMode
 _REQUEST = "Answer with the letter of the right option alone in a box: \\boxed{}."
 
 
+@needs("expected_answer")
 class Mcqa(Choosing):
     """Choose the one right option."""
 

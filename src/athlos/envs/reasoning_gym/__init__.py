@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Environment, Rollout, Task, reward
+from athlos.envs.needed import needs
 from athlos.envs.seeds import split_seeds
 from athlos.envs.texts import all_text
 from athlos.scoring.reasoning_gym import score_answer
@@ -29,6 +30,7 @@ _DATASETS = (
 )  # fmt: skip
 
 
+@needs("metadata")
 class ReasoningGym(Environment):
     """Answer questions of many procedural data sets."""
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Environment, Rollout, Task, reward
 from athlos.envs.levels import seeds_and_levels
+from athlos.envs.needed import needs
 from athlos.envs.sql_questions import sql_question
 from athlos.envs.sql_sources import check_seconds, database_of, question_prompt
 from athlos.envs.sqlite_queries import Database, QueryError, fetch
@@ -19,6 +20,7 @@ from athlos.scoring.sql_text import find_query
 _GRADES = {1: 2, 2: 3, 3: 4}  # level: grade of the question
 
 
+@needs("db_id", "gold_sql|gold_result")
 class Spider2Lite(Environment):
     """Answer an analyst's question to a database with a query."""
 
@@ -41,6 +43,13 @@ class Spider2Lite(Environment):
         level: int = 0
         databases: str = ""
         sql_execution_timeout_s: float = 30.0
+
+    @classmethod
+    def make_config(cls, settings: Any = None) -> Any:
+        """Checks the settings, the time limit of a query among them."""
+        config = super().make_config(settings)
+        check_seconds(config.sql_execution_timeout_s)
+        return config
 
     @classmethod
     def tasks(cls, config: Config, split: str) -> Iterator[Task]:
@@ -67,7 +76,6 @@ class Spider2Lite(Environment):
 
     def setup(self) -> None:
         """Looks for the database and what is expected before a model is asked."""
-        check_seconds(self.config.sql_execution_timeout_s)
         database_of(self.task.info, self.config.databases)
         _expected_columns(self.task.info, 1)
         if not self.task.info.get("gold_sql"):

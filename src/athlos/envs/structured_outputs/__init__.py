@@ -12,6 +12,7 @@ import xmltodict  # noqa: F401
 
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Rollout, Task, reward
+from athlos.envs.needed import needs
 from athlos.envs.said import tool_uses
 from athlos.envs.seeds import split_seeds
 from athlos.envs.single_step import SingleStep
@@ -44,6 +45,7 @@ class _Asked(NamedTuple):
     data_format: DataFormat
 
 
+@needs("schema_str")
 class StructuredOutputs(SingleStep):
     """Write data that a schema describes."""
 

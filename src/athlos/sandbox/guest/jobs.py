@@ -33,6 +33,7 @@ from athlos.sandbox.guest.kernel import (
     SUBREAPER,
     Process,
     at_most,
+    besides,
     clone,
     drop_capabilities,
     end_descendants,
@@ -348,15 +349,16 @@ class Guest:
                 continue
             job.look = now + (_LOOK if job.busy else _IDLE_LOOK)
             table = table or processes()
-            members = family(job.pid, table)
-            job.used = sum(table[pid].cpu for pid in members)
-            memory = sum(table[pid].memory for pid in members)
-            if memory > most:  # counts shared pages twice
-                memory = sum(proportional(pid, table[pid].memory) for pid in members)
-            job.peak = max(job.peak, memory)
-            if memory > most:
+            members = [table[pid] for pid in family(job.pid, table)]
+            job.used = sum(member.cpu for member in members)
+            memory = sum(member.memory for member in members)
+            more = sum(besides(member.holder) for member in members)
+            if memory + more > most:  # counts shared pages twice
+                memory = sum(proportional(member.holder, member.memory) for member in members)
+            job.peak = max(job.peak, memory + more)
+            if memory + more > most:
                 self.kill(job, "memory")
-            elif sum(table[pid].threads for pid in members) - 1 > self.limits["processes"]:
+            elif sum(member.threads for member in members) - 1 > self.limits["processes"]:
                 self.kill(job, "processes")
             elif job.used > job.cpu:
                 self.kill(job, "time")

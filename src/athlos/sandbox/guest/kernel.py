@@ -6,10 +6,11 @@ import array
 import contextlib
 import ctypes
 import os
+import re
 import resource
 import signal
 import time
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 NOSUID, NODEV, NOEXEC, READ_ONLY, BIND = 2, 4, 8, 1, 4096
 PDEATHSIG, DUMPABLE, NO_NEW_PRIVS, SUBREAPER = 1, 4, 38, 36
@@ -18,17 +19,19 @@ _NEW_NAMESPACES = 0x00020000 | 0x20000000 | 0x08000000  # mounts, processes, IPC
 _CLONE = {"x86_64": 56, "aarch64": 220}
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_BESIDES = re.compile(rb"^(?:VmPTE|VmSwap|HugetlbPages):\s*(\d+)", re.MULTILINE)
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 
 
 class Process(NamedTuple):
-    """A process: its parent, and what it uses."""
+    """A process: its parent, what it uses, and the thread that knows its memory."""
 
     parent: int
     cpu: float
     memory: int
     threads: int
+    holder: int
 
 
 def check(result: int, what: str) -> int:
@@ -100,13 +103,26 @@ def processes(zombies: bool = False) -> Dict[int, Process]:
         if name.isdigit():
             with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
                 words = file.read().rpartition(b")")[2].split()
-                if words[0] == b"Z" and int(words[17]) <= 1 and not zombies:
+                threads = int(words[17])
+                if words[0] == b"Z" and threads <= 1 and not zombies:
                     continue
                 cpu = sum(int(word) for word in words[11:15]) / _TICKS
-                found[int(name)] = Process(
-                    int(words[1]), cpu, int(words[21]) * _PAGE, int(words[17])
-                )
+                holder, pages = int(name), int(words[21])
+                if words[0] in b"ZX" and threads > 1:
+                    holder, pages = _living_thread(holder)
+                found[int(name)] = Process(int(words[1]), cpu, pages * _PAGE, threads, holder)
     return found
+
+
+def _living_thread(pid: int) -> Tuple[int, int]:
+    """A thread that goes on after the first one ended, and the pages that it sees in memory."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{name}/stat", "rb") as file:
+                words = file.read().rpartition(b")")[2].split()
+                if words[0] not in b"ZX":
+                    return int(name), int(words[21])
+    return pid, 0
 
 
 def family(pid: int, table: Dict[int, Process]) -> List[int]:
@@ -118,6 +134,13 @@ def family(pid: int, table: Dict[int, Process]) -> List[int]:
     for member in found:  # grows as it is walked
         found.extend(children.get(member, ()))
     return found
+
+
+def besides(pid: int) -> int:
+    """Memory for a process that is not among its pages: page tables, swap, reserved huge pages."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/status", "rb") as file:
+        return sum(int(size) for size in _BESIDES.findall(file.read())) * 1024
+    return 0
 
 
 def proportional(pid: int, otherwise: int) -> int:

@@ -1,0 +1,87 @@
+"""Stops attempts that hold up the loop for so long that they may never end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import FrameType
+
+from athlos.errors import VerifierTimeout
+
+__all__ = ["LIMIT", "Mark", "marked", "watching"]
+
+LIMIT = 10.0
+"""Seconds of the CPU in which an attempt must let the loop go on."""
+
+_WAITS = 60.0  # seconds, with those in which it waits and takes no CPU
+_BEAT = 0.5
+_TIMERS = {signal.SIGVTALRM: signal.ITIMER_VIRTUAL, signal.SIGALRM: signal.ITIMER_REAL}
+
+
+class Mark:
+    """Whether an attempt was stopped."""
+
+    hung = False
+
+
+_current: ContextVar[Mark | None] = ContextVar("attempt", default=None)
+
+
+@contextmanager
+def marked() -> Iterator[Mark]:
+    """What runs within, in this task, may be stopped, and is marked then."""
+    mark = Mark()
+    token = _current.set(mark)
+    try:
+        yield mark
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
+def watching() -> Iterator[None]:
+    """Stops attempts that do not let the running loop go on.
+
+    Alarms do it: they also end a regular expression. Code in C that does not look at signals goes
+    on. Outside the main thread, and where somebody else has set an alarm, nothing is stopped.
+    """
+    taken = [s for s in _TIMERS if signal.getsignal(s) is not signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread() or taken:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    handle: asyncio.TimerHandle | None = None
+
+    def beat() -> None:
+        nonlocal handle
+        for timer, seconds in ((signal.ITIMER_VIRTUAL, LIMIT), (signal.ITIMER_REAL, _WAITS)):
+            signal.setitimer(timer, seconds, seconds)
+        handle = loop.call_later(_BEAT, beat)
+
+    for number in _TIMERS:
+        signal.signal(number, _stop)
+    beat()
+    try:
+        yield
+    finally:
+        if handle is not None:
+            handle.cancel()
+        for number, timer in _TIMERS.items():
+            signal.setitimer(timer, 0)
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Ends what is running, if it is an attempt.
+
+    Raises:
+        VerifierTimeout: It is one.
+    """
+    mark = _current.get()
+    if mark is not None:
+        mark.hung = True
+        raise VerifierTimeout("it held up all other attempts for too long and was stopped")
