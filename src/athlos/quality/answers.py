@@ -159,9 +159,12 @@ def one_off(text: str) -> str:
 
 def shown_forms(prompt: str) -> list[str]:
     """Ways to write an answer down that a prompt shows: a label before a slot, or tags."""
-    tags = (f"<{m[1]}>{PLAIN}</{m[1]}>" for m in _TAGS.finditer(prompt) if "think" not in m[1])
+    names = [m[1] for m in _TAGS.finditer(prompt)]
+    tags = (f"<{name}>{PLAIN}</{name}>" for name in names if "think" not in name)
     labels: list[str] = []
     for match in _LABELS.finditer(prompt):
+        if any(match[0].endswith(f"<{name}>") for name in names):
+            continue
         # "end with a line Answer: N": the last word alone is the label, unless it is in quotes
         whole = match[1]
         quoted = prompt[match.start() - 1 : match.start()] in tuple("'\"`“\n")

@@ -244,12 +244,15 @@ def order_of_operations(question: str) -> int:
 
 
 def fractions(question: str) -> list[Any]:
-    return [parsed(formula) for formula in re.findall(r"\$(.*?)\$", question)]
+    found = [re.findall(r"-?\d+", shown) for shown in re.findall(r"\$(.*?)\$", question)]
+    return [quotient(*map(int, [*numbers, "1"][:2])) for numbers in found]
 
 
 def integral(question: str) -> Any:
     shown, _, low, high = re.findall(r"\$(.*?)\$", question)
-    return sympy.integrate(parsed(shown), (sympy.Symbol("x"), int(low), int(high)))
+    found = parsed(shown)
+    (x,) = found.free_symbols
+    return sympy.integrate(found, (x, int(low), int(high)))
 
 
 def parsed(formula: str) -> Any:
