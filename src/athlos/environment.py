@@ -183,6 +183,10 @@ class Environment:
     digested: ClassVar[tuple[str | Path, ...]] = ()
     """Further files and folders, whatever is in them, that belong to the environment's digest."""
 
+    required_info: ClassVar[tuple[str, ...]] = ()
+    """Fields of `Task.info` by which tasks are scored: a task without one, or with null, is refused
+    before the model is asked. "a|b" is one of several."""
+
     from_row: ClassVar[staticmethod[[Any], Task] | None] = None
     """How a decoded row of a task file becomes a task; None takes the shapes of `athlos.rows`."""
 

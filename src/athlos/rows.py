@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import codecs
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from athlos.models.chat import RESERVED
 from athlos.responses import read_items
 from athlos.types import Task
 
-__all__ = ["check_sampling", "check_task", "read_task_file", "row_to_task"]
+__all__ = ["check_info", "check_sampling", "check_task", "read_task_file", "row_to_task"]
 
 _GYM = "responses_create_params"
 _ID_FIELDS = ("id", "task_id", "uuid", "instance_id", "problem_id")
@@ -41,7 +41,10 @@ _SAMPLING = {
 
 
 def read_task_file(
-    path: Path, tools: Collection[str], to_task: Callable[[Any], Task] | None = None
+    path: Path,
+    tools: Collection[str],
+    to_task: Callable[[Any], Task] | None = None,
+    required: Sequence[str] = (),
 ) -> Iterator[Task]:
     """Reads a JSONL file of tasks, one at a time.
 
@@ -49,6 +52,7 @@ def read_task_file(
         path: The file.
         tools: Names of the tools that the environment has; a row may not ask for others.
         to_task: How a row becomes a task, if the environment has a way of its own.
+        required: See `check_info`.
 
     Raises:
         ConfigError: Names the file, the line and the field that is wrong.
@@ -66,7 +70,7 @@ def read_task_file(
             empty = False
             try:
                 task = (to_task or row_to_task)(msgspec.json.decode(line))
-                check_task(task, tools)
+                check_task(task, tools, required)
                 yield task
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise ConfigError(f"{path}:{number}: not valid JSON: {error}") from error
@@ -76,12 +80,13 @@ def read_task_file(
             raise ConfigError(f"{path} has no tasks in it")
 
 
-def check_task(task: Task, tools: Collection[str]) -> None:
+def check_task(task: Task, tools: Collection[str], required: Sequence[str] = ()) -> None:
     """Checks what a task asks for: tools that the environment has, and parameters that it may set.
 
     Raises:
-        ConfigError: It asks for something else.
+        ConfigError: It asks for something else, or lacks what it is scored by.
     """
+    check_info(task, required)
     for name in task.tools or ():
         if name not in tools:
             raise ConfigError(
@@ -90,6 +95,28 @@ def check_task(task: Task, tools: Collection[str]) -> None:
             )
     if task.sampling:
         check_sampling(task.sampling)
+
+
+def check_info(task: Task, required: Sequence[str]) -> None:
+    """Checks that a task has what it is scored by.
+
+    Args:
+        task: The task.
+        required: Fields of `info`, where null is as good as absent; "a|b" is one of several.
+
+    Raises:
+        ConfigError: Names what is missing.
+    """
+    missing = [
+        one for one in required if all(task.info.get(name) is None for name in one.split("|"))
+    ]
+    if missing:
+        said = ", ".join(" or ".join(f"`{name}`" for name in one.split("|")) for one in missing)
+        found = ", ".join(f"{name!r:.40}" for name in list(task.info)[:20]) or "nothing"
+        raise ConfigError(
+            f"the row has no {said}, by which it is scored",
+            hint=f"It is on the top level, in `info` or `verifier_metadata`; there is {found}.",
+        )
 
 
 def check_sampling(sampling: Mapping[str, Any]) -> None:

@@ -168,7 +168,7 @@ def test_what_the_row_lacks_is_named_and_is_no_failure_of_the_server():
 
     reply, _, _ = run(main, "counter")
     assert reply.status == 422
-    assert "'target'" in reply.json["error"]["message"]
+    assert "`target`" in reply.json["error"]["message"]
 
 
 def test_methods_are_as_declared():

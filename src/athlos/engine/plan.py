@@ -104,7 +104,7 @@ class TaskSource:
     async def _raw(self) -> AsyncIterator[Task]:
         if self.file:
             env = self._env
-            for task in read_task_file(Path(self.file), env.tools, env.from_row):
+            for task in read_task_file(Path(self.file), env.tools, env.from_row, env.required_info):
                 yield task
             return
         if self._tasks is not None:
@@ -131,7 +131,7 @@ class TaskSource:
             raise ConfigError(
                 f"{self._env.name}: tasks() must yield Task objects, not {type(task).__name__}"
             )
-        check_task(task, self._env.tools)
+        check_task(task, self._env.tools, self._env.required_info)
         return task
 
 

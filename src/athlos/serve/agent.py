@@ -23,7 +23,7 @@ from athlos.serve.policies import Policies
 from athlos.serve.refused import Refused, blamed
 from athlos.serve.replays import Answered
 from athlos.serve.route import Receive, Request, Route
-from athlos.serve.rows import PARAMS, RESPONSE, Row, read_fields, read_row, read_value
+from athlos.serve.rows import PARAMS, RESPONSE, Row, check_scored, read_fields, read_row, read_value
 from athlos.serve.scored import extra, scored
 from athlos.serve.session import Session
 from athlos.types import Rollout, Task, Timing
@@ -67,7 +67,7 @@ class AgentEndpoints:
         fields = read_fields(request.body)
         if PARAMS not in fields:
             raise Refused(422, "invalid_request", f"`{PARAMS}` is missing")
-        row = read_row(fields, self._env)
+        row = check_scored(read_row(fields, self._env), self._env)
         attempts, release = await self._with_policy(read_value(fields[PARAMS], PARAMS))
         job = Job(row.task, 0, row.sample)
         watch = None

@@ -25,6 +25,7 @@ from athlos.serve.rows import (
     RESPONSE,
     Answer,
     Row,
+    check_scored,
     read_answer,
     read_fields,
     read_row,
@@ -136,7 +137,8 @@ class Resources:
             raise Refused(422, "invalid_request", f"`{PARAMS}` is missing")
         answer = read_answer(fields)
         if not request.session:
-            rollout = await self._replay(read_row(fields, self._env), answer)
+            row = check_scored(read_row(fields, self._env), self._env)
+            rollout = await self._replay(row, answer)
             return scored(fields, extra(rollout), "")
         found = self._sessions.get(request.session)
         signed = hash(request.body)
@@ -146,6 +148,7 @@ class Resources:
         if isinstance(session, Dialogue):
             raise Refused(409, "wrong_flavour", "this session goes by /step, which has the reward")
         row = session.row if signature(fields) == session.seed else read_row(fields, self._env)
+        check_scored(row, self._env)
         try:
             added = extra(await session.score(answer, row))
             self._sessions.forget(session, Closed("it has been scored", signed, added))
@@ -181,7 +184,7 @@ class Resources:
     # Turn by turn
 
     async def _reset(self, request: Request) -> Answered:
-        row = read_row(read_fields(request.body), self._env)
+        row = check_scored(read_row(read_fields(request.body), self._env), self._env)
         await self._mount.supersede(request)
         session = await self._mount.open(
             lambda name, attempts, router: Dialogue(name, attempts, router, row, self._loop)

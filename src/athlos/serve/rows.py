@@ -16,7 +16,7 @@ from msgspec import Raw, Struct
 from athlos.environment import Environment
 from athlos.errors import ConfigError
 from athlos.responses import read_items, tool_item, write_items
-from athlos.rows import check_task, row_to_task
+from athlos.rows import check_info, check_task, row_to_task
 from athlos.serve.refused import Refused
 from athlos.types import Message, Task, Usage
 
@@ -165,6 +165,19 @@ def read_row(fields: Fields, env: type[Environment], *, needs_prompt: bool = Tru
         raise Refused(422, "invalid_row", said[:_LONGEST]) from None
     task.info = Info(task.info)
     return Row(task, sample if type(sample) is int and sample >= 0 else 0, prompted)
+
+
+def check_scored(row: Row, env: type[Environment]) -> Row:
+    """The row, if it has what it is scored by. A session may begin without.
+
+    Raises:
+        Refused: It has not.
+    """
+    try:
+        check_info(row.task, env.required_info)
+    except ConfigError as error:
+        raise Refused(422, "invalid_row", error.message[:_LONGEST]) from None
+    return row
 
 
 def read_answer(fields: Fields) -> Answer:

@@ -52,7 +52,7 @@ def read_task(row: Row, env: type[Environment]) -> Task:
         params = row[_PARAMS]
         given = {ours: params.get(theirs) for theirs, ours in _STAMPED.items()}
         task.sampling = {**task.sampling, **{k: v for k, v in given.items() if v is not None}}
-        check_task(task, env.tools)
+        check_task(task, env.tools, env.required_info)
         digest = hashlib.blake2b(msgspec.json.encode(task), digest_size=6).hexdigest()
     except (ConfigError, TypeError, ValueError, KeyError, AttributeError) as error:
         said, hint = getattr(error, "message", error), getattr(error, "hint", "")

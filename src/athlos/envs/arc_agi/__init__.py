@@ -11,7 +11,6 @@ from athlos import Environment, Rollout, Task, reward
 from athlos.envs.arc_agi.corpus import corpus_puzzles
 from athlos.envs.grid_puzzles import LEVELS, puzzle, show
 from athlos.envs.levels import seeds_and_levels
-from athlos.envs.needed import needs
 from athlos.envs.texts import all_text
 from athlos.scoring.grids import read_grid
 
@@ -21,10 +20,10 @@ _REQUEST = (
 )
 
 
-@needs("expected_output")
 class ArcAgi(Environment):
     """Apply a rule that a few pairs of grids show."""
 
+    required_info = ("expected_output",)
     version = "1"
     check_exceptions: ClassVar[Mapping[str, str]] = {
         "attack.near_miss": "the text is searched for a grid, whatever is around it, as elsewhere",

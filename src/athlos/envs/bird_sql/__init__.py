@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Environment, Rollout, Task, metric, reward
 from athlos.envs.levels import seeds_and_levels
-from athlos.envs.needed import needs
 from athlos.envs.sql_questions import sql_question
 from athlos.envs.sql_sources import check_seconds, database_of, question_prompt
 from athlos.envs.sqlite_queries import QueryError, QueryLimit, fetch, run_query
@@ -21,10 +20,10 @@ from athlos.scoring.sql_text import fenced_query
 _DIFFICULTIES = {1: "simple", 2: "moderate", 3: "challenging"}
 
 
-@needs("db_id", "gt_sql")
 class BirdSql(Environment):
     """Answer a question to a database with a query."""
 
+    required_info = ("db_id", "gt_sql")
     version = "1"
     check_exceptions: ClassVar[Mapping[str, str]] = {
         "attack.think_tags": "all text is read, as elsewhere; a server can keep thoughts out of it",

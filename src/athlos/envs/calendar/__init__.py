@@ -10,14 +10,13 @@ from athlos import Environment, Rollout, Task, reward
 from athlos.envs.calendar.grading import grade
 from athlos.envs.calendar.requests import LEVELS, calendar_request
 from athlos.envs.levels import seeds_and_levels
-from athlos.envs.needed import needs
 from athlos.envs.said import first_block
 
 
-@needs("exp_cal_state")
 class Calendar(Environment):
     """Place events into a day as the user asks."""
 
+    required_info = ("exp_cal_state",)
     version = "1"
 
     class Config(BaseConfig):

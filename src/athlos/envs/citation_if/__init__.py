@@ -8,7 +8,6 @@ from typing import ClassVar
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Rollout, Task, reward
 from athlos.envs.citation_if.trajectories import trajectory
-from athlos.envs.needed import needs
 from athlos.envs.said import tool_uses
 from athlos.envs.seeds import split_seeds
 from athlos.envs.single_step import SingleStep
@@ -18,10 +17,10 @@ from athlos.scoring.citations import score_citations
 _FEWEST, _MOST = 2, 40
 
 
-@needs("verifier")
 class CitationIf(SingleStep):
     """Answer a question and cite the documents that say so."""
 
+    required_info = ("verifier",)
     version = "1"
     check_exceptions: ClassVar[Mapping[str, str]] = {
         "attack.think_tags": "all text is read, as elsewhere; a server can keep thoughts out of it",

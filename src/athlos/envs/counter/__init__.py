@@ -7,14 +7,13 @@ from typing import ClassVar
 
 from athlos import Config as BaseConfig
 from athlos import Environment, Message, Rollout, Task, metric, reward, tool
-from athlos.envs.needed import needs
 from athlos.types import FunctionCall, ToolCall
 
 
-@needs("target")
 class Counter(Environment):
     """Reach the target by adding numbers."""
 
+    required_info = ("target",)
     version = "1"
     check_exceptions: ClassVar[dict[str, str]] = {
         "tasks.splits": "a first example has one set of tasks",

@@ -8,16 +8,15 @@ from typing import cast
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Environment, Rollout, Task, reward
 from athlos.envs.equivalence_rule.edits import LEVELS, edit
-from athlos.envs.needed import needs
 from athlos.envs.seeds import split_seeds
 from athlos.envs.texts import all_text
 from athlos.scoring import SimilarityRule, score_similarity
 
 
-@needs("expected_answer")
 class EquivalenceRule(Environment):
     """Write exactly the expected text."""
 
+    required_info = ("expected_answer",)
     version = "1"
 
     class Config(BaseConfig):

@@ -10,7 +10,6 @@ from typing import Any
 from athlos import Config as BaseConfig
 from athlos import Environment, Message, Rollout, Task, metric, reward, tool
 from athlos.envs.levels import seeds_and_levels
-from athlos.envs.needed import needs
 from athlos.envs.said import calling, tool_uses
 from athlos.envs.seeds import draw
 from athlos.scoring.calls import ToolUse, decode_arguments
@@ -37,10 +36,10 @@ _GROUPS = [
 ]
 
 
-@needs("expected_synonym_values")
 class ExampleMultiStep(Environment):
     """Look up the values of synonyms and hand them in, in order."""
 
+    required_info = ("expected_synonym_values",)
     version = "1"
 
     class Config(BaseConfig):

@@ -9,7 +9,6 @@ from random import Random
 from athlos import Config as BaseConfig
 from athlos import Environment, Message, Rollout, Task, metric, reward, tool
 from athlos.envs.levels import seeds_and_levels
-from athlos.envs.needed import needs
 from athlos.envs.said import calling
 from athlos.envs.seeds import draw
 from athlos.scoring.calls import ToolUse
@@ -19,10 +18,10 @@ _CHANGES = {1: 1, 2: 3, 3: 6}
 _LARGEST = 2**63
 
 
-@needs("expected_count")
 class ExampleSessionStateMgmt(Environment):
     """Change a counter whose state outlives each call."""
 
+    required_info = ("expected_count",)
     version = "1"
     parallel_tools = False
 

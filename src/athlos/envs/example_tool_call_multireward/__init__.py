@@ -8,7 +8,6 @@ from typing import Any
 from athlos import Config as BaseConfig
 from athlos import Message, Rollout, Task, reward
 from athlos.envs.levels import seeds_and_levels
-from athlos.envs.needed import needs
 from athlos.envs.said import calling, said_text, tool_uses
 from athlos.envs.single_step import SingleStep
 from athlos.envs.tool_requests import tool_request
@@ -18,10 +17,10 @@ from athlos.scoring.thinking import is_unfinished_thought
 _LEVELS = (1, 2)
 
 
-@needs("expected_call")
 class ExampleToolCallMultireward(SingleStep):
     """Make the one call that is needed, and say nothing."""
 
+    required_info = ("expected_call",)
     version = "1"
     pass_threshold = 3.0
 

@@ -8,16 +8,15 @@ from typing import Any, ClassVar
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Environment, Rollout, Task, reward
 from athlos.envs.format_verification.forms import form
-from athlos.envs.needed import needs
 from athlos.envs.seeds import split_seeds
 from athlos.envs.texts import all_text
 from athlos.scoring.formatting import match_lines, match_markers
 
 
-@needs("verifier")
 class FormatVerification(Environment):
     """Write a text in the form that is asked for."""
 
+    required_info = ("verifier",)
     version = "1"
     check_exceptions: ClassVar[Mapping[str, str]] = {
         "attack.other_gold": "any text of the form is right, and two tasks may ask for one form",

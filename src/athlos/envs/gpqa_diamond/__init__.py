@@ -9,17 +9,16 @@ from athlos import Config as BaseConfig
 from athlos import Rollout, Task, reward
 from athlos.envs.choosing import Choosing, choice_tasks
 from athlos.envs.gpqa_diamond.questions import question
-from athlos.envs.needed import needs
 from athlos.envs.texts import all_text
 
 # no example letter: whoever repeats the prompt must not have answered
 _REQUEST = "Think it through, then put the letter of the right option alone into \\boxed{}."
 
 
-@needs("expected_answer")
 class GpqaDiamond(Choosing):
     """Choose the one right option of a science question."""
 
+    required_info = ("expected_answer",)
     version = "1"
     check_exceptions: ClassVar[dict[str, str]] = {
         "attack.echo": "the last capital that stands alone in a box counts, as elsewhere",

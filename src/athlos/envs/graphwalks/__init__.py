@@ -11,7 +11,6 @@ from athlos import Config as BaseConfig
 from athlos import ConfigError, Rollout, Task, reward
 from athlos.envs.haystack import check_length
 from athlos.envs.levels import seeds_and_levels
-from athlos.envs.needed import needs
 from athlos.envs.node_lists import NodeLists
 from athlos.envs.seeds import draw
 from athlos.envs.texts import all_text
@@ -26,10 +25,10 @@ _ASK = (
 )
 
 
-@needs("expected_answer")
 class Graphwalks(NodeLists):
     """Follow the edges of a long graph."""
 
+    required_info = ("expected_answer",)
     version = "1"
 
     class Config(BaseConfig):

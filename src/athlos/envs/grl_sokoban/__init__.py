@@ -21,7 +21,6 @@ from athlos.envs.grl_sokoban.rooms import (
 )
 from athlos.envs.grl_sokoban.solve import fewest_moves
 from athlos.envs.levels import seeds_and_levels
-from athlos.envs.needed import needs
 from athlos.envs.texts import drop_open_thought
 
 _RULES = (
@@ -43,10 +42,10 @@ _MOST_BOXES = 5
 _UNREADABLE = 3
 
 
-@needs("seed|dim_room|num_boxes")
 class GrlSokoban(Environment):
     """Push the boxes of a room onto its targets."""
 
+    required_info = ("seed|dim_room|num_boxes",)
     version = "1"
     pass_threshold = 5.0  # only a solved room is worth that
     check_exceptions: ClassVar[Mapping[str, str]] = {

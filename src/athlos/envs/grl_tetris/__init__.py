@@ -14,7 +14,6 @@ from athlos import ConfigError, Environment, Message, Rollout, Task, metric, rew
 from athlos.envs.grl_tetris.board import MOVES, SHAPES, Board
 from athlos.envs.grl_tetris.solve import can_be_cleared, winning_moves
 from athlos.envs.levels import seeds_and_levels
-from athlos.envs.needed import needs
 from athlos.envs.texts import drop_open_thought
 
 _RULES = (
@@ -34,10 +33,10 @@ _LARGEST = 20
 _UNREADABLE = 3
 
 
-@needs("seed|dim_board|dim_x|box_type")
 class GrlTetris(Environment):
     """Clear one line of a small board."""
 
+    required_info = ("seed|dim_board|dim_x|box_type",)
     version = "1"
     pass_threshold = 1.0
     check_exceptions: ClassVar[Mapping[str, str]] = {

@@ -8,7 +8,6 @@ from typing import ClassVar, Literal, cast
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Environment, Rollout, Task, metric, reward
 from athlos.envs.hotpotqa_qa.world import HOPS, question
-from athlos.envs.needed import needs
 from athlos.envs.seeds import split_seeds
 from athlos.envs.texts import all_text
 from athlos.scoring import (
@@ -27,10 +26,10 @@ _INTRODUCTION = "Read these paragraphs and answer the question at the end with t
 _REQUEST = 'End with a JSON object that has one field, "answer", which holds a name and no more.'
 
 
-@needs("expected_answer")
 class HotpotqaQa(Environment):
     """Answer a question from several paragraphs."""
 
+    required_info = ("expected_answer",)
     version = "1"
     check_exceptions: ClassVar[Mapping[str, str]] = {
         "attack.think_tags": "all text is read, as elsewhere; a server can keep thoughts out of it",

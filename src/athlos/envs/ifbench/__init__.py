@@ -10,15 +10,14 @@ from athlos import Rollout, Task, metric, reward
 from athlos.envs.ifbench.catalogue import CATALOGUE
 from athlos.envs.ifbench.published import published_tasks
 from athlos.envs.instructed import GradingMode, Instructed, instructed_tasks
-from athlos.envs.needed import needs
 
 _LEVELS = (1, 2)
 
 
-@needs("instruction_id_list")
 class Ifbench(Instructed):
     """Write a text that obeys unusual instructions."""
 
+    required_info = ("instruction_id_list",)
     version = "1"
 
     class Config(BaseConfig):

@@ -8,15 +8,14 @@ from athlos import Config as BaseConfig
 from athlos import Rollout, Task, reward
 from athlos.envs.instructed import GradingMode, Instructed, instructed_tasks
 from athlos.envs.instruction_following.catalogue import CATALOGUE
-from athlos.envs.needed import needs
 
 _LEVELS = (1, 2, 3, 4, 5)
 
 
-@needs("instruction_id_list")
 class InstructionFollowing(Instructed):
     """Write a text that obeys several instructions."""
 
+    required_info = ("instruction_id_list",)
     version = "1"
 
     class Config(BaseConfig):

@@ -11,7 +11,6 @@ from athlos import Config as BaseConfig
 from athlos import Rollout, Task, reward
 from athlos.envs.haystack import check_length, hide
 from athlos.envs.levels import seeds_and_levels
-from athlos.envs.needed import needs
 from athlos.envs.node_lists import NodeLists
 from athlos.envs.said import said
 from athlos.envs.seeds import draw
@@ -29,10 +28,10 @@ _ASK = (
 )
 
 
-@needs("expected_answer")
 class LcNiah(NodeLists):
     """Find what a long text says of one thing."""
 
+    required_info = ("expected_answer",)
     version = "1"
 
     class Config(BaseConfig):

@@ -12,7 +12,6 @@ from athlos import Environment, Message, Rollout, Task, ToolError, reward, tool
 from athlos.envs.levels import seeds_and_levels
 from athlos.envs.math_advanced_calculations.expressions import LEVELS, expressions, steps
 from athlos.envs.math_advanced_calculations.rules import RULES
-from athlos.envs.needed import needs
 from athlos.envs.said import calling
 
 _REQUEST = (
@@ -22,10 +21,10 @@ _REQUEST = (
 )
 
 
-@needs("ground_truth")
 class MathAdvancedCalculations(Environment):
     """Compute with a calculator that follows rules of its own."""
 
+    required_info = ("ground_truth",)
     version = "1"
     check_exceptions: ClassVar[Mapping[str, str]] = {
         "attack.arguments": "other arguments may have the same result, which is what counts",

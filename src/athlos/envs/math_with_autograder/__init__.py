@@ -10,7 +10,6 @@ import math_verify  # noqa: F401
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Message, Rollout, reward
 from athlos.envs.math_with_judge import MathWithJudge
-from athlos.envs.needed import needs
 from athlos.envs.texts import all_text
 from athlos.scoring import last_boxed, verify_math
 
@@ -34,10 +33,10 @@ Say in a sentence or two how they compare. Then end with \\boxed{{Correct}} or \
 \\boxed{{Incorrect}}."""
 
 
-@needs("expected_answer")
 class MathWithAutograder(MathWithJudge):
     """Solve a mathematics problem; a library and, if there is one, a judge read the answer."""
 
+    required_info = ("expected_answer",)
     version = "1"
 
     class Config(BaseConfig):

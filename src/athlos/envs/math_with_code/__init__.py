@@ -10,7 +10,6 @@ from athlos import ConfigError, Environment, Message, Rollout, Task, reward, too
 from athlos.envs.levels import seeds_and_levels
 from athlos.envs.math_with_code.answers import final_answer, same
 from athlos.envs.math_with_code.problems import LEVELS, problem
-from athlos.envs.needed import needs
 from athlos.envs.said import calling, said
 from athlos.sandbox import Lease, Limits, PythonSession, SandboxSpec
 from athlos.scoring.calls import ToolUse
@@ -37,10 +36,10 @@ scipy, sympy = _Late("scipy"), _Late("sympy")
 """
 
 
-@needs("expected_result")
 class MathWithCode(Environment):
     """Solve a mathematics problem with the help of Python."""
 
+    required_info = ("expected_result",)
     version = "1"
     parallel_tools = False
     check_exceptions: ClassVar[Mapping[str, str]] = {

@@ -12,16 +12,15 @@ import math_verify  # noqa: F401
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Environment, Rollout, Task, reward
 from athlos.envs.math_with_judge.problems import LEVELS, problem
-from athlos.envs.needed import needs
 from athlos.envs.seeds import split_seeds
 from athlos.envs.texts import all_text
 from athlos.scoring import verify_math
 
 
-@needs("expected_answer")
 class MathWithJudge(Environment):
     """Solve a mathematics problem; the answer counts, not the way."""
 
+    required_info = ("expected_answer",)
     version = "1"
     check_exceptions: ClassVar[dict[str, str]] = {
         "attack.think_tags": "all text is read, as elsewhere; a server can keep thoughts out of it",

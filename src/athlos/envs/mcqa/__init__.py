@@ -9,7 +9,6 @@ from athlos import Config as BaseConfig
 from athlos import Rollout, Task, reward
 from athlos.envs.choosing import Choosing, choice_tasks
 from athlos.envs.mcqa.questions import question
-from athlos.envs.needed import needs
 from athlos.envs.texts import joined_text
 from athlos.scoring import GradingMode
 
@@ -17,10 +16,10 @@ from athlos.scoring import GradingMode
 _REQUEST = "Answer with the letter of the right option alone in a box: \\boxed{}."
 
 
-@needs("expected_answer")
 class Mcqa(Choosing):
     """Choose the one right option."""
 
+    required_info = ("expected_answer",)
     version = "1"
     check_exceptions: ClassVar[dict[str, str]] = {
         "attack.think_tags": "all text is read, as elsewhere; a server can keep thoughts out of it",

@@ -9,15 +9,14 @@ from athlos import Environment, Rollout, Task, reward
 from athlos.envs.haystack import CHARACTERS, check_length
 from athlos.envs.levels import seeds_and_levels
 from athlos.envs.mrcr.conversations import LEVELS, conversation
-from athlos.envs.needed import needs
 from athlos.envs.texts import all_text
 from athlos.scoring.overlap import sequence_ratio
 
 
-@needs("expected_answer", "random_string_to_prepend")
 class Mrcr(Environment):
     """Repeat one piece out of many that are alike."""
 
+    required_info = ("expected_answer", "random_string_to_prepend")
     version = "1"
 
     class Config(BaseConfig):

@@ -12,7 +12,6 @@ from athlos import ConfigError, Environment, Rollout, Task, reward
 from athlos.envs.arc_agi.corpus import corpus_puzzles
 from athlos.envs.grid_puzzles import LEVELS, puzzle, show
 from athlos.envs.levels import seeds_and_levels
-from athlos.envs.needed import needs
 from athlos.envs.nvarc.programs import Programs, read_program
 from athlos.envs.texts import all_text
 from athlos.scoring.grids import Grid, read_grid, read_text_grid
@@ -29,10 +28,10 @@ _REQUESTS = {
 }
 
 
-@needs("expected_output")
 class Nvarc(Environment):
     """Apply a rule that a few pairs of grids show, or write it down as a program."""
 
+    required_info = ("expected_output",)
     version = "1"
     check_exceptions: ClassVar[Mapping[str, str]] = {
         "attack.near_miss": "the text is searched for a grid, whatever is around it, as elsewhere",

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Environment, Rollout, Task, reward
-from athlos.envs.needed import needs
 from athlos.envs.seeds import split_seeds
 from athlos.envs.texts import all_text
 from athlos.scoring.reasoning_gym import score_answer
@@ -30,10 +29,10 @@ _DATASETS = (
 )  # fmt: skip
 
 
-@needs("metadata")
 class ReasoningGym(Environment):
     """Answer questions of many procedural data sets."""
 
+    required_info = ("metadata",)
     version = "1"
     check_exceptions: ClassVar[Mapping[str, str]] = {
         "attack.think_tags": "all text is read, as elsewhere; a server can keep thoughts out of it",

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from athlos import Config as BaseConfig
 from athlos import Environment, Rollout, Task, metric, reward
 from athlos.envs.haystack import SHARES, check_length, kinds_in_turn
-from athlos.envs.needed import needs
 from athlos.envs.ruler.subsets import SUBSETS, question
 from athlos.envs.texts import all_text
 from athlos.scoring.listed import listed_matches
@@ -17,10 +16,10 @@ from athlos.scoring.thinking import without_thoughts
 _ANY = ("qa_1", "qa_2")
 
 
-@needs("outputs")
 class Ruler(Environment):
     """Answer a question on a long text."""
 
+    required_info = ("outputs",)
     version = "1"
     check_exceptions = SHARES
 

@@ -8,7 +8,6 @@ from typing import Any
 from athlos import Config as BaseConfig
 from athlos import Environment, Rollout, Task, VerifierError, reward
 from athlos.envs.haystack import SHARES, check_length, kinds_in_turn
-from athlos.envs.needed import needs
 from athlos.envs.ruler2.kinds import KINDS, made_for
 from athlos.envs.texts import all_text
 from athlos.scoring.boxed import last_boxed
@@ -18,10 +17,10 @@ from athlos.scoring.relaxed_choice import relaxed_choice
 from athlos.scoring.thinking import without_thoughts
 
 
-@needs("expected_answer")
 class Ruler2(Environment):
     """Answer a question on a long text."""
 
+    required_info = ("expected_answer",)
     version = "1"
     check_exceptions = SHARES
 

@@ -10,7 +10,6 @@ import msgspec
 from athlos import Config as BaseConfig
 from athlos import Message, Rollout, Task, reward
 from athlos.envs.levels import seeds_and_levels
-from athlos.envs.needed import needs
 from athlos.envs.said import calling, said_text, tool_uses
 from athlos.envs.single_step import SingleStep
 from athlos.envs.tool_requests import LEVELS, tool_request
@@ -20,10 +19,10 @@ from athlos.scoring.thinking import is_unfinished_thought
 _encode = msgspec.json.Encoder().encode
 
 
-@needs("expected_action")
 class SingleStepToolUse(SingleStep):
     """Take the next step: a message, a call, or several calls."""
 
+    required_info = ("expected_action",)
     version = "1"
 
     class Config(BaseConfig):

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Environment, Rollout, Task, reward
 from athlos.envs.levels import seeds_and_levels
-from athlos.envs.needed import needs
 from athlos.envs.sql_questions import sql_question
 from athlos.envs.sql_sources import check_seconds, database_of, question_prompt
 from athlos.envs.sqlite_queries import Database, QueryError, fetch
@@ -20,10 +19,10 @@ from athlos.scoring.sql_text import find_query
 _GRADES = {1: 2, 2: 3, 3: 4}  # level: grade of the question
 
 
-@needs("db_id", "gold_sql|gold_result")
 class Spider2Lite(Environment):
     """Answer an analyst's question to a database with a query."""
 
+    required_info = ("db_id", "gold_sql|gold_result")
     version = "1"
     check_exceptions: ClassVar[Mapping[str, str]] = {
         "attack.think_tags": "all text is read, as elsewhere; a server can keep thoughts out of it",

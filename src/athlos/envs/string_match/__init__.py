@@ -7,7 +7,6 @@ from typing import ClassVar, cast
 
 from athlos import Config as BaseConfig
 from athlos import Environment, Rollout, Task, reward
-from athlos.envs.needed import needs
 from athlos.envs.seeds import split_seeds
 from athlos.envs.string_match.questions import question
 from athlos.envs.texts import joined_text
@@ -16,10 +15,10 @@ from athlos.scoring import ExtractionMode, extract_answer, score_string
 _REQUEST = "End with a line of the form: Final answer: ..."
 
 
-@needs("expected_answer")
 class StringMatch(Environment):
     """Give the one short answer to a question."""
 
+    required_info = ("expected_answer",)
     version = "1"
     pass_threshold = 0.98  # numbers that are close earn that
     check_exceptions: ClassVar[dict[str, str]] = {

@@ -10,17 +10,16 @@ import xmltodict  # noqa: F401
 
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Environment, Rollout, Task, reward
-from athlos.envs.needed import needs
 from athlos.envs.seeds import split_seeds
 from athlos.envs.structeval.documents import FORMATS, LEVELS, document
 from athlos.envs.texts import all_text
 from athlos.scoring.data_paths import score_paths
 
 
-@needs("output_type", "raw_output_metric")
 class Structeval(Environment):
     """Write a document that has what is asked for."""
 
+    required_info = ("output_type", "raw_output_metric")
     version = "1"
     check_exceptions: ClassVar[Mapping[str, str]] = {
         "attack.think_tags": "all text is read, as elsewhere; a server can keep thoughts out of it",

@@ -12,7 +12,6 @@ import xmltodict  # noqa: F401
 
 from athlos import Config as BaseConfig
 from athlos import ConfigError, Rollout, Task, reward
-from athlos.envs.needed import needs
 from athlos.envs.said import tool_uses
 from athlos.envs.seeds import split_seeds
 from athlos.envs.single_step import SingleStep
@@ -45,10 +44,10 @@ class _Asked(NamedTuple):
     data_format: DataFormat
 
 
-@needs("schema_str")
 class StructuredOutputs(SingleStep):
     """Write data that a schema describes."""
 
+    required_info = ("schema_str",)
     version = "1"
     check_exceptions: ClassVar[dict[str, str]] = {
         "attack.other_gold": "any data of the schema are right, and tasks may share one",

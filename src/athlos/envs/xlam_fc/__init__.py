@@ -8,7 +8,6 @@ from typing import Literal
 from athlos import Config as BaseConfig
 from athlos import Message, Rollout, Task, metric, reward
 from athlos.envs.levels import seeds_and_levels
-from athlos.envs.needed import needs
 from athlos.envs.said import calling, said_text, tool_uses
 from athlos.envs.single_step import SingleStep
 from athlos.envs.tool_requests import LEVELS, tool_request
@@ -18,10 +17,10 @@ from athlos.scoring.possible_calls import possible_calls
 from athlos.scoring.thinking import is_unfinished_thought
 
 
-@needs("expected_answers|possible_answers")
 class XlamFc(SingleStep):
     """Call the functions that a request needs."""
 
+    required_info = ("expected_answers|possible_answers",)
     version = "1"
 
     class Config(BaseConfig):
