@@ -86,7 +86,6 @@ def check_task(task: Task, tools: Collection[str], required: Sequence[str] = ())
     Raises:
         ConfigError: It asks for something else, or lacks what it is scored by.
     """
-    check_info(task, required)
     for name in task.tools or ():
         if name not in tools:
             raise ConfigError(
@@ -95,6 +94,7 @@ def check_task(task: Task, tools: Collection[str], required: Sequence[str] = ())
             )
     if task.sampling:
         check_sampling(task.sampling)
+    check_info(task, required)
 
 
 def check_info(task: Task, required: Sequence[str]) -> None:

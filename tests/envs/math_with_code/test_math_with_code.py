@@ -151,11 +151,7 @@ def test_a_row_of_nemo_gym():
     assert play("math_with_code", task, r"\boxed{7}").reward == 1
 
 
-def test_a_row_without_a_result_is_a_failure():
-    async def main():
-        collection = athlos.collect("math_with_code", scripted("x"), tasks=[Task("?")])
-        await collection.run()
-        return collection.failures
-
-    (failure,) = asyncio.run(main())
-    assert failure.failure_class == "config_error"
+def test_a_row_without_a_result_is_refused():
+    collection = athlos.collect("math_with_code", scripted("x"), tasks=[Task("?")])
+    with pytest.raises(athlos.ConfigError, match="the row has no `expected_result`"):
+        asyncio.run(collection.run())
