@@ -68,7 +68,9 @@ def test_tool_without_a_type_names_the_parameter(refused, tmp_path):
 
 
 def test_task_row_without_prompt_names_file_and_line(refused, tmp_path, server):
-    (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "target": 3}\n\n{"info": {"target": 3}}\n')
+    (tmp_path / "rows.jsonl").write_text(
+        '{"prompt": "a", "target": 3}\n\n{"info": {"target": 3}}\n'
+    )
     said = refused("run", "counter", "--tasks", "rows.jsonl", "--base-url", server.url,
                    "--model", "alpha")  # fmt: skip
     assert "rows.jsonl:3: the task has no prompt" in said
