@@ -24,7 +24,7 @@ async def run_tools(
     env: Environment, tools: Mapping[str, Tool], calls: list[ToolCall], rollout: Rollout
 ) -> list[Message]:
     """Runs the calls of one turn; a reply each, in their order."""
-    if not env.parallel_tools:
+    if len(calls) == 1 or not env.parallel_tools:
         return [await run_tool(env, tools, call, rollout) for call in calls]
     replies = await asyncio.gather(
         *(_run_apart(env, tools, call, rollout) for call in calls), return_exceptions=True

@@ -7,8 +7,9 @@ business. What differs is the agent, which waits for the client.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -72,6 +73,34 @@ class Router:
     def settings(self) -> dict[str, Any]:
         """See `Agent.settings`."""
         return {"name": "session"}
+
+
+class _Use:
+    """See `Session.using`; a class, because a generator costs twice as much."""
+
+    __slots__ = ("_session", "_task", "_users")
+
+    def __init__(self, session: Session, users: dict[asyncio.Task[Any], bool]) -> None:
+        self._session = session
+        self._users = users
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._users[task] = False
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._users.pop(self._task):
+            return
+        # what ran may have kept the cancellation to itself
+        if not self._task.uncancel() and isinstance(error, asyncio.CancelledError):
+            raise self._session.failed() from None
 
 
 class Session:
@@ -207,25 +236,13 @@ class Session:
         finally:
             self._done()
 
-    @contextmanager
-    def using(self) -> Iterator[None]:
+    def using(self) -> _Use:
         """What the current task awaits inside is cut off when the attempt is given up.
 
         Raises:
             Refused: It was.
         """
-        task = asyncio.current_task()
-        assert task is not None
-        self._users[task] = False
-        try:
-            yield
-        except asyncio.CancelledError:
-            if self._users.pop(task) and not task.uncancel():
-                raise self.failed() from None
-            raise
-        finally:
-            if self._users.pop(task, False):  # what ran kept the cancellation to itself
-                task.uncancel()
+        return _Use(self, self._users)
 
     async def _in_turn(self, name: str, arguments: str) -> Called:
         if self._alone.locked():
